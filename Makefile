@@ -1,0 +1,94 @@
+# modemhub's commands: `make help` lists them.
+#
+# Needed beforehand: git, make, python3 (3.11 or newer) with its venv module, and the network to fetch packages once.
+# Everything fetched or built stays below .venv and .cache in this directory; nothing is written to the home directory.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+uv := .cache/uv-$(UV_VERSION)/bin/uv
+run := .venv/bin/python
+
+# The Debian packages that some tests drive: a real broker, system-call traces, and two other SMS daemons as witnesses.
+DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools
+
+export UV_CACHE_DIR := .cache/uv
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE := copy
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+# Progress bars on a terminal, silence in a log.
+sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v $(PYTHON))"
+
+.PHONY: help setup check test demo hil bench fuzz oracles lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.complete ## fetch all that the other commands need (Python packages, below this directory)
+	@:
+
+check: setup ## lint, format, types, and that no machine's own paths or hosts stand in the tree
+	$(run) -m ruff check
+	$(run) -m ruff format --check
+	$(run) -m mypy
+	@.ci/no-foreign-places
+
+test: setup ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
+	@.ci/debian-packages $(DEBIAN_PACKAGES)
+	$(run) -m pytest $(ARGS)
+
+demo: .venv/.runnable ## the real hub on two emulated modems with a broker; prints what to try (no root needed)
+	@$(run) -m appliance demo $(ARGS)
+
+hil: setup ## the black-box tests in their long form: every crash point 50 times, 200 texts through broker faults
+	@.ci/debian-packages $(DEBIAN_PACKAGES)
+	$(run) -m pytest --long hil $(ARGS)
+
+bench: setup ## measure the hub on emulated modems and print the table of figures (ARGS=--json for machines)
+	@.ci/debian-packages mosquitto
+	$(run) -m hil.bench $(ARGS)
+
+fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--count N --seed S")
+	$(run) -m tests.sms.fuzz $(or $(ARGS),--count 1000000 --seed 1)
+
+oracles: setup ## the codec against independent decoders and encoders, in full
+	$(run) -m tests.oracles $(ARGS)
+
+lock: $(uv) ## bring uv.lock up to date after a change of pyproject.toml
+	$(uv) lock --python "$$(command -v $(PYTHON))"
+
+clean: ## remove all that the other commands made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# uv reads the lock file; it comes as a Python package into a small environment of its own.
+$(uv):
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here; name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "modemhub needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "- fetching uv $(UV_VERSION), which reads the lock file"
+	@rm -rf .cache/uv-*/ && mkdir -p .cache
+	@$(PYTHON) -m venv .cache/uv-$(UV_VERSION) \
+		|| { echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+	@.cache/uv-$(UV_VERSION)/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check uv==$(UV_VERSION) \
+		|| { rm -rf .cache/uv-$(UV_VERSION); echo "uv could not be fetched: is the package registry reachable?"; exit 1; }
+	@touch $@
+
+# An interpreter that has gone (an upgraded system) is a missing file here, so the environment is made anew.
+.venv/bin/python: | $(uv)
+	@echo "- making .venv with $$($(PYTHON) --version)"
+	@$(uv) venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv
+
+# What the hub and the demo need; the rest of the environment, if it is there, stays.
+.venv/.runnable: pyproject.toml uv.lock .venv/bin/python | $(uv)
+	@test -e .venv/.complete || echo "- fetching the packages of the hub and the demo"
+	@$(sync) --inexact --no-default-groups --group demo
+	@touch $@
+
+.venv/.complete: pyproject.toml uv.lock .venv/bin/python | $(uv)
+	@echo "- fetching the packages of the hub, the demo and the tests"
+	@$(sync) --all-groups
+	@touch .venv/.runnable $@
