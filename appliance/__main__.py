@@ -1,0 +1,365 @@
+"""The composition root: arguments → settings → build every room → supervise. The only file that sees all.
+
+Exit codes: 0 fine, 2 wrong usage or settings, 1 anything else. What a command does not need is not imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import __version__
+from appliance.errors import ModemhubError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from http.client import HTTPResponse
+
+    from appliance.settings import Settings
+
+__all__ = ["main"]
+
+log = logging.getLogger("appliance")
+
+FINE, FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command of ``modemhub``; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except SettingsError as error:
+        print(f"The settings are wrong:\n{error}", file=sys.stderr)
+        return WRONG_USAGE
+    except ModemhubError as error:
+        print(f"modemhub: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FINE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modemhub", description="SMS between GSM/LTE modems and MQTT, HTTP and Home Assistant."
+    )
+    parser.add_argument("--version", action="version", version=f"modemhub {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, *, into: object = commands
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = into.add_parser(name, help=text, description=text)  # type: ignore[attr-defined] # argparse's type of this is private
+        made.add_argument(
+            "--config", type=Path, metavar="FILE", help="settings file (default: /etc/modemhub/modemhub.toml)"
+        )
+        made.set_defaults(command=function)
+        return made
+
+    command("run", _run, "Run the hub.")
+    demo = commands.add_parser(
+        "demo", help="Run the hub on two emulated modems and a broker (in a source tree).", add_help=False
+    )
+    demo.set_defaults(command=_demo)
+
+    config = commands.add_parser("config", help="Check, show or describe the settings.").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    command("check", _config_check, "Say whether the settings are right; exit code 2 when not.", into=config)
+    command("show", _config_show, "Show the settings in force, secrets masked.", into=config)
+    command("schema", _config_schema, "Print the JSON Schema of the settings.", into=config)
+
+    token = commands.add_parser("token", help="Create, list and revoke HTTP tokens.").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    create = command("create", _token_create, "Create a token and print it: it is shown this once.", into=token)
+    create.add_argument("--name", required=True)
+    create.add_argument(
+        "--scope", required=True, action="append", choices=["send", "inbox", "status", "control", "admin"]
+    )
+    command("list", _token_list, "List the tokens' names and scopes.", into=token)
+    revoke = command("revoke", _token_revoke, "Revoke a token.", into=token)
+    revoke.add_argument("--name", required=True)
+
+    command("doctor", _doctor, "Say what is plugged in, what each port answers, and what is wrong.")
+    send = command("send", _send, "Send a text through the running hub and wait for what becomes of it.")
+    send.add_argument("number")
+    send.add_argument("text")
+    send.add_argument(
+        "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for an end (default: 60)"
+    )
+    follow = command("events", _events, "Follow the running hub's events, one JSON a line.")
+    follow.add_argument("--after", type=int, metavar="SEQ", help="replay from this event on (default: only new ones)")
+    return parser
+
+
+# ---------------------------------------------------------------------- run
+
+
+def _run(options: argparse.Namespace) -> int:
+    from appliance.settings import load
+
+    settings = load(options.config)
+    _log_to_stderr(settings.log.level)
+    asyncio.run(_supervise(settings))
+    return FINE
+
+
+async def _supervise(settings: Settings) -> None:
+    """Build every room and run until a signal or the end of a vital task."""
+    from appliance.hub import Hub
+    from appliance.settings import shown
+    from appliance.store import HubClock, Journal
+    from appliance.supervisor import Supervisor
+
+    clock = HubClock.of_this_machine()
+    journal = await Journal.open(
+        settings.store.path, clock=clock, probe=_crash_point(os.environ.get("MODEMHUB_CRASH_AT"))
+    )
+    try:
+        supervisor = Supervisor()
+        hub = Hub(
+            journal,
+            clock,
+            supervisor,
+            policy=settings.policy,
+            modems=settings.modems,
+            sim_settings=settings.sims,
+            retention_days=settings.store.retention_days,
+            public_settings=shown(settings),
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.stop)
+        await hub.start()
+        if settings.mqtt is not None:
+            from appliance.mqtt import MqttDoor
+
+            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+        if settings.http.listen is not None:
+            from appliance.http import HttpDoor
+
+            http = HttpDoor(hub, settings.http)
+            supervisor.vital("http", http.run)
+            await http.ready.wait()
+        supervisor.watchdog(hub.breathe)
+        supervisor.ready()
+        log.info(
+            "modemhub %s is ready: hub %s, %d modems in the settings", __version__, hub.hub_id, len(settings.modems)
+        )
+        await supervisor.run()
+    finally:
+        await journal.close()
+
+
+def _crash_point(wish: str | None) -> Callable[[str, str], None] | None:
+    """For crash tests: ``<verb>:<before|after>:<count>`` kills the process around that commit of that verb."""
+    if wish is None:
+        return None
+    wanted_verb, wanted_moment, count = wish.split(":")
+    left = int(count)
+
+    def probe(moment: str, verb: str) -> None:
+        nonlocal left
+        if (verb, moment) == (wanted_verb, wanted_moment):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return probe
+
+
+def _log_to_stderr(level: str) -> None:
+    """Log lines for a person, or with syslog priorities for the journal that systemd reads (sd-daemon(3))."""
+
+    class Priority(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            priority = (
+                3
+                if record.levelno >= logging.ERROR
+                else 4
+                if record.levelno >= logging.WARNING
+                else 6
+                if record.levelno >= logging.INFO
+                else 7
+            )
+            return f"<{priority}>{super().format(record)}".replace("\n", f"\n<{priority}>")
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        Priority("%(name)s: %(message)s")
+        if "JOURNAL_STREAM" in os.environ
+        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """Hand over to the demonstration of the source tree; it runs this very hub as a process."""
+    tree = Path(__file__).parent.parent
+    if not (tree / "hil" / "demo.py").exists():
+        print(
+            "modemhub demo needs the source tree, where its emulated modems are: git clone it, then make demo",
+            file=sys.stderr,
+        )
+        return FAILED
+    once = ["--once"] if options.once else []
+    return subprocess.run([sys.executable, "-m", "hil.demo", *once], cwd=tree, check=False).returncode
+
+
+# ---------------------------------------------------------------------- settings
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from appliance.settings import load
+
+    load(options.config)
+    print("The settings are right.")
+    return FINE
+
+
+def _config_show(options: argparse.Namespace) -> int:
+    from appliance.settings import load, shown
+
+    print(json.dumps(shown(load(options.config)), indent=2, ensure_ascii=False))
+    return FINE
+
+
+def _config_schema(_: argparse.Namespace) -> int:
+    from appliance.settings import Settings
+
+    print(json.dumps(Settings.model_json_schema(), indent=2))
+    return FINE
+
+
+# ---------------------------------------------------------------------- tokens
+
+
+def _token_create(options: argparse.Namespace) -> int:
+    token = _new_token(options, name=options.name, scopes=options.scope)
+    print(token)
+    return FINE
+
+
+def _token_list(options: argparse.Namespace) -> int:
+    from appliance.settings import load
+    from appliance.store import tokens, visit
+
+    with visit(load(options.config).store.path) as store:
+        for token in store.read(tokens.tokens):
+            print(f"{token.name}\t{' '.join(sorted(token.scopes))}")
+    return FINE
+
+
+def _token_revoke(options: argparse.Namespace) -> int:
+    from appliance.settings import load
+    from appliance.store import tokens, visit
+
+    with visit(load(options.config).store.path) as store:
+        store.write(tokens.revoke, name=options.name)
+    return FINE
+
+
+def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str]) -> str:
+    """Create a token in the store, also while a hub runs; only its digest is kept."""
+    import hashlib
+    import secrets
+
+    from appliance.settings import load
+    from appliance.store import tokens, visit
+
+    token = "mh_" + secrets.token_urlsafe(24)
+    with visit(load(options.config).store.path) as store:
+        store.write(tokens.create, name=name, scopes=scopes, digest=hashlib.sha256(token.encode()).digest())
+    return token
+
+
+# ---------------------------------------------------------------------- the running hub, by its own API
+
+
+@contextlib.contextmanager
+def _local_api(
+    options: argparse.Namespace, *, scopes: Sequence[str]
+) -> Iterator[Callable[[str, str, object], HTTPResponse]]:
+    """Speak to the hub on this machine by a token that lives as long as the command: who may write the store may."""
+    import http.client
+    import secrets
+
+    from appliance.settings import load
+    from appliance.store import tokens, visit
+
+    settings = load(options.config)
+    if settings.http.listen is None:
+        raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
+    host, port = settings.http.address
+    name = f"command-line-{secrets.token_hex(4)}"
+    token = _new_token(options, name=name, scopes=scopes)
+
+    def request(method: str, path: str, body: object = None) -> HTTPResponse:
+        connection = http.client.HTTPConnection(host, port)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+        except OSError as error:
+            raise ModemhubError(f"no hub answers at {host}:{port} ({error.strerror}): is modemhub running?") from error
+        return connection.getresponse()
+
+    try:
+        yield request
+    finally:
+        with visit(settings.store.path) as store:
+            store.write(tokens.revoke, name=name)
+
+
+def _send(options: argparse.Namespace) -> int:
+    with _local_api(options, scopes=["send", "status"]) as request:
+        response = request(
+            "POST", f"/api/v1/messages?wait={min(options.wait, 60)}", {"to": options.number, "text": options.text}
+        )
+        answer = json.loads(response.read())
+    if response.status >= 300:
+        print(f"modemhub: {answer.get('detail') or answer.get('title')}", file=sys.stderr)
+        return WRONG_USAGE if response.status == 400 else FAILED
+    print(f"{answer['id']}\t{answer['state']}")
+    return FAILED if answer["state"] in {"failed", "undelivered", "expired"} else FINE
+
+
+def _events(options: argparse.Namespace) -> int:
+    path = "/api/v1/events" if options.after is None else f"/api/v1/events?after={options.after}"
+    with _local_api(options, scopes=["inbox", "status"]) as request:
+        response = request("GET", path, None)
+        for line in response:
+            if line.startswith(b"data:"):
+                print(line[5:].strip().decode(), flush=True)
+    return FINE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """Ask the running hub, else the ports themselves."""
+    from appliance.modem import examine
+    from appliance.settings import load
+
+    settings = load(options.config)
+    if not settings.modems:
+        print(
+            'No modem ports in the settings: add [[modems]] with port = "/dev/ttyUSB2"; '
+            "modems are not yet found by themselves."
+        )
+        return FAILED
+    findings = [asyncio.run(examine(modem.port)) for modem in settings.modems]
+    for finding in findings:
+        print(f"{finding.port}: {finding.words}")
+    return FINE if all(finding.fine for finding in findings) else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

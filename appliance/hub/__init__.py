@@ -1,0 +1,22 @@
+"""The hub: policy. What is sent when and by which SIM, and what arrives; the only room that knows modems and messages.
+
+::
+
+    hub           the facade that the doors know and the host that the modems report to
+    command       what a client asks for (pydantic: MQTT and HTTP speak the same JSON)
+    destinations  recipients in one spelling; who may be texted
+    countries     mobile country code → region and calling code (data)
+    outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
+    inbound       what arrives: committed raw, decoded from the row
+    roster        which modems and SIMs there are
+    settings      what a user may set about all this
+
+Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destination_not_allowed``, ``quota_exceeded``,
+``idempotency_conflict``, ``not_encodable``, ``no_sim``, ``no_such_modem``, ``not_found``, ``not_cancellable``. A full
+disk is :class:`~appliance.errors.StoreFull`.
+"""
+
+from appliance.hub.command import SendCommand
+from appliance.hub.hub import Client, Event, Hub, Page, Sent
+
+__all__ = ["Client", "Event", "Hub", "Page", "SendCommand", "Sent"]

@@ -1,0 +1,560 @@
+"""The hub: the one object that the doors know, and the host that the modems report to.
+
+It owns no policy of its own beyond the order of steps; that stands in the modules beside it. Everything that a door is
+told "accepted" about has been committed (promise S1); everything it reads comes from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from appliance import __version__, sms
+from appliance.errors import Rejected, SmsEncodeError
+from appliance.hub.countries import home_country
+from appliance.hub.destinations import check_allowed, normalise
+from appliance.hub.inbound import Inbound
+from appliance.hub.outbound import Dispatcher
+from appliance.hub.roster import Roster
+from appliance.modem import Modem, load_profiles, open_port
+from appliance.store import events, identity, inbound, outbound, retention, sims, tokens
+from appliance.types import Iccid, Imsi, MessageId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+    from sqlite3 import Connection
+
+    from appliance.hub.command import SendCommand
+    from appliance.hub.settings import ModemSettings, PolicySettings, SimSettings
+    from appliance.modem import ArrivedPdu, ModemStatus
+    from appliance.store import HubClock, Journal
+    from appliance.supervisor import Supervisor, Tended
+    from appliance.types import Imei
+
+__all__ = ["Client", "Event", "Hub", "Page", "Sent"]
+
+log = logging.getLogger(__name__)
+
+UPKEEP_EVERY = 30.0
+"""Seconds between rounds of upkeep: nothing in them is urgent, and an idle hub is to sleep."""
+
+RETAIN_EVERY = 3600.0
+"""Seconds between looks for rows that are old enough to go."""
+
+RETAIN_BITE = 500
+"""Rows forgotten in one transaction: short enough that no accept waits noticeably."""
+
+QUEUE_TOLD_AFTER = 1.0
+"""Seconds that queue lengths are gathered before they are told: they change with every segment."""
+
+FINISHED = frozenset({"delivered", "undelivered", "failed", "expired", "cancelled", "in_doubt"})
+"""States that last; ``submitted`` is the end where no report was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who a token speaks for."""
+
+    name: str
+    scopes: frozenset[str]
+    daily_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the event table, ready to be told."""
+
+    seq: int
+    kind: str
+    subject: str
+    at: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of a list, and the cursor that the next piece starts from."""
+
+    items: list[dict[str, Any]]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a command: accepted, durably."""
+
+    ids: tuple[MessageId, ...]
+    duplicate: bool
+    messages: tuple[dict[str, Any], ...]
+
+
+class Hub:
+    """Accepts, dispatches, receives and reports. Build it, then :meth:`start` it once."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: HubClock,
+        supervisor: Supervisor,
+        *,
+        policy: PolicySettings,
+        modems: Sequence[ModemSettings] = (),
+        sim_settings: Mapping[str, SimSettings] | None = None,
+        retention_days: float = 30.0,
+        public_settings: Mapping[str, Any] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.hub_id = ""
+        self.version = __version__
+        self._journal = journal
+        self._clock = clock
+        self._supervisor = supervisor
+        self._policy = policy
+        self._modem_settings = modems
+        self._sim_settings = sim_settings or {}
+        self._retention_ms = int(retention_days * 86_400_000)
+        self._public_settings = public_settings or {}
+        self._sleep = sleep
+        self._inbound = Inbound(journal, sleep=sleep)
+        self._roster = Roster()
+        self._dispatchers: dict[Imsi, Dispatcher] = {}
+        self._sessions: dict[str, Tended] = {}
+        self._seen: dict[Imsi, Iccid | None] = {}
+        self._unable_since: dict[Imsi, int] = {}
+        self._reference = 0
+        self._queues_stale = asyncio.Event()
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Settle what a crash left, then start what runs: decoder, dispatchers, upkeep, modems."""
+        self.hub_id = await self._journal.write(identity.hub_id)
+        settled = await self._journal.write(outbound.recover, wait_ms=int(self._policy.in_doubt_wait * 1000))
+        if settled.in_doubt or settled.put_back:
+            log.warning("after the last end: %d segments put back, %d in doubt", settled.put_back, settled.in_doubt)
+        self._reference = await self._journal.read(outbound.last_seq)
+        for sim in await self._journal.read(sims.sims):
+            self._seen[sim.imsi] = sim.iccid
+            self._dispatcher(sim.imsi)
+        self._supervisor.vital("inbound", self._inbound.run)
+        self._supervisor.tend("upkeep", self._upkeep)
+        self._supervisor.tend("queue lengths", self._tell_queues)
+        profiles = load_profiles()
+        for settings in self._modem_settings:
+            modem = Modem(
+                lambda port=settings.port: open_port(port),
+                port_name=settings.port,
+                profile=profiles.choose(settings.profile),
+                host=self,
+                pin=self._pin,
+            )
+            self._sessions[settings.port] = self._supervisor.tend(f"modem {settings.port}", modem.run)
+
+    async def breathe(self) -> None:
+        """Return once the event loop and the journal's writer have both turned: the proof of life."""
+        await self._journal.write(identity.breathe)
+
+    def _dispatcher(self, imsi: Imsi) -> Dispatcher:
+        if imsi not in self._dispatchers:
+            dispatcher = Dispatcher(
+                imsi, self._journal, self._clock, in_doubt_wait=self._policy.in_doubt_wait, sleep=self._sleep
+            )
+            self._dispatchers[imsi] = dispatcher
+            self._supervisor.tend(f"dispatcher {_hide(imsi)}", dispatcher.run)
+        return self._dispatchers[imsi]
+
+    async def _upkeep(self) -> None:
+        retained_at = self._clock.now()
+        while True:
+            await self._sleep(UPKEEP_EVERY)
+            if self._journal.on_ballast:
+                await self._journal.restore_ballast()
+            if await self._journal.write(outbound.expire):
+                self._queues_stale.set()
+            await self._journal.write(inbound.give_up, window_ms=int(self._policy.incomplete_after * 1000))
+            await self._fail_over()
+            if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
+                retained_at = self._clock.now()
+                while await self._journal.write(retention.retain, keep_ms=self._retention_ms, limit=RETAIN_BITE):
+                    pass
+
+    async def _fail_over(self) -> None:
+        """Give a missing SIM's untouched, unpinned messages to one that can send them."""
+        now = self._clock.now()
+        for imsi, since in list(self._unable_since.items()):
+            able = next(self._roster.able_sims(), None)
+            if able is not None and now - since >= self._policy.failover_after * 1000:
+                moved = await self._journal.write(
+                    outbound.reassign, imsi, able, limit=RETAIN_BITE, sim_cap=self._policy.sim_daily_cap
+                )
+                if moved:
+                    log.warning("%d messages of SIM %s go out by SIM %s", moved, _hide(imsi), _hide(able))
+                    self._wake(able)
+
+    async def _tell_queues(self) -> None:
+        while True:
+            self._queues_stale.clear()
+            self._roster.queues(await self._journal.read(outbound.queue_depths))
+            await self._queues_stale.wait()
+            await self._sleep(QUEUE_TOLD_AFTER)
+
+    # ------------------------------------------------------------------ the modems' host
+
+    async def attached(self, modem: Modem) -> None:
+        """A modem and its SIM can submit."""
+        status = modem.status
+        imsi = status.imsi
+        if imsi is None:
+            return
+        self._seen[imsi] = status.iccid
+        await self._journal.write(sims.seen, imsi=imsi, iccid=status.iccid, imei=status.imei, number=status.number)
+        await self._journal.write(outbound.assign, imsi, sim_cap=self._policy.sim_daily_cap)
+        self._roster.able(imsi, modem)
+        self._unable_since.pop(imsi, None)
+        self._dispatcher(imsi).use(modem)
+        self._queues_stale.set()
+
+    async def detached(self, modem: Modem, reason: str) -> None:
+        """A modem cannot submit any more."""
+        for imsi in self._roster.unable(modem):
+            log.warning("SIM %s cannot send: %s", _hide(imsi), reason)
+            self._unable_since[imsi] = self._clock.now()
+            self._dispatchers[imsi].use(None)
+
+    def changed(self, status: ModemStatus) -> None:
+        """A modem's status is another one."""
+        self._roster.tell(status)
+
+    async def arrived(self, pdu: ArrivedPdu) -> None:
+        """A PDU was read; returns after its commit (promise R1)."""
+        await self._inbound.arrived(pdu)
+
+    async def removed(self, pdu: ArrivedPdu) -> None:
+        """A PDU was deleted on the modem."""
+        await self._inbound.removed(pdu)
+
+    async def called(self, imei: Imei, imsi: Imsi, number: str | None) -> None:
+        """Somebody rings."""
+        await self._journal.write(events.record, "call", imei, {"modem": imei, "sim": imsi, "from": number})
+
+    async def may_try_pin(self, iccid: Iccid, pin: str) -> bool:
+        """Whether this PIN may be tried on this SIM: once and never again, also after a restart (promise M2)."""
+        digest = hashlib.sha256(f"{iccid}:{pin}".encode()).digest()
+        return await self._journal.write(sims.may_try_pin, iccid=iccid, pin_digest=digest)
+
+    def _pin(self, iccid: Iccid) -> str | None:
+        sim = self._sim_settings.get(iccid) or self._sim_settings.get("*")
+        return sim.pin.get_secret_value() if sim is not None and sim.pin is not None else None
+
+    # ------------------------------------------------------------------ sending
+
+    async def send(
+        self,
+        command: SendCommand,
+        *,
+        client: str,
+        client_daily_cap: int | None = None,
+        key: str | None = None,
+        reusable_key: bool = False,
+        expires_in: float | None = None,
+    ) -> Sent:
+        """Accept a command; when this returns, it is durable (promise S1).
+
+        Args:
+            command: what to send, to whom.
+            client: who asks: the owner of idempotency keys and caps.
+            client_daily_cap: segments in 24 hours; None: the policy's.
+            key: idempotency key of the door (HTTP header, MQTT correlation); ``command.id`` is one too.
+            reusable_key: the key's space is small and used over and over (MQTT packet ids): an older message gives it
+            up.
+            expires_in: seconds that the door still grants (MQTT Message Expiry Interval).
+
+        Raises:
+            Rejected: with the codes of the table in ``appliance/hub/__init__.py``.
+            StoreFull: nothing can be accepted now.
+        """
+        if command.id is not None and key is not None and key != command.id and not reusable_key:
+            raise Rejected(
+                "invalid",
+                "the id in the body and the idempotency key outside it differ: give one of them",
+                pointer="/id",
+            )
+        lifetime = min(seconds for seconds in (command.ttl or self._policy.ttl, expires_in) if seconds is not None)
+        if lifetime <= 0:
+            raise Rejected("expired", "the command's time was over before it arrived")
+        recipients = [
+            self._recipient(given, pointer="/to" if isinstance(command.to, str) else f"/to/{number}")
+            for number, given in enumerate(command.recipients)
+        ]
+        pinned = self._pinned_sim(command)
+        plan = self._segment(command)
+        validity = min(
+            (seconds for seconds in (command.validity, command.ttl, expires_in) if seconds is not None), default=None
+        )
+        report = self._policy.report if command.report is None else command.report
+        on_in_doubt = command.on_in_doubt or self._policy.on_in_doubt
+        fingerprint = command.fingerprint()
+        messages = []
+        for recipient, given in zip(recipients, command.recipients, strict=True):
+            imsi = pinned or await self._route(recipient)
+            tpdus = self._submits(plan, recipient, command, report=report, validity=validity)
+            messages.append(
+                outbound.NewMessage(
+                    id=MessageId("out_" + secrets.token_hex(10)),
+                    client=client,
+                    idempotency_key=command.id or key,
+                    fingerprint=fingerprint,
+                    recipient=recipient,
+                    imsi=imsi,
+                    pinned=pinned is not None,
+                    priority=command.priority,
+                    report=report,
+                    on_in_doubt=on_in_doubt,
+                    encoding=plan.encoding.value,
+                    text=command.text,
+                    data=None if command.data is None else bytes(command.content()),  # type: ignore[arg-type] # data is bytes
+                    port=command.port,
+                    flash=command.flash,
+                    ttl_ms=int(lifetime * 1000),
+                    segments=tpdus,
+                    extra={} if given == recipient else {"to_given": given},
+                )
+            )
+        accepted = await self._journal.write(
+            outbound.accept,
+            messages,
+            client_cap=self._policy.client_daily_cap if client_daily_cap is None else client_daily_cap,
+            sim_cap=self._policy.sim_daily_cap,
+            replaces_key=reusable_key and command.id is None,
+        )
+        for message in messages:
+            self._wake(message.imsi)
+        ids = tuple(row.id for row in accepted)
+        return Sent(ids, duplicate=all(row.duplicate for row in accepted), messages=tuple(row.view for row in accepted))
+
+    def preview(self, command: SendCommand) -> dict[str, Any]:
+        """How a text would be sent: encoding, segments, what forces UCS-2, what a transliteration loses."""
+        plan = self._segment(command)
+        return {
+            "encoding": plan.encoding.value,
+            "segments": len(plan.parts),
+            "units": list(plan.units),
+            "capacity": plan.capacity,
+            "forcing": list(plan.forcing),
+            "substitutions": [
+                {"character": was, "replacement": now, "position": position}
+                for was, now, position in plan.substitutions
+            ],
+            "recipients": len(command.recipients),
+            "cost_segments": len(plan.parts) * len(command.recipients),
+        }
+
+    async def cancel(self, message_id: str, *, client: str | None) -> dict[str, Any]:
+        """Cancel what was not handed to a modem yet.
+
+        Raises:
+            Rejected: ``not_found`` or ``not_cancellable``.
+        """
+        return await self._journal.write(outbound.cancel, MessageId(message_id), client=client)
+
+    def _recipient(self, given: str, *, pointer: str) -> str:
+        region = self._policy.region
+        if region is None:
+            home = next((country for imsi in self._seen if (country := home_country(imsi)) is not None), None)
+            region = home.region if home else None
+        recipient = normalise(given, region=region, pointer=pointer)
+        check_allowed(recipient, allowed=self._policy.allowed_destinations, sims=self._seen, pointer=pointer)
+        return recipient
+
+    def _pinned_sim(self, command: SendCommand) -> Imsi | None:
+        """The SIM that the client insists on."""
+        if command.sim is not None:
+            known = next((imsi for imsi, iccid in self._seen.items() if command.sim in {imsi, iccid}), None)
+            if known is None:
+                raise Rejected(
+                    "no_sim", f"no SIM {_hide(command.sim)} has been seen: give its ICCID or IMSI", pointer="/sim"
+                )
+            return known
+        if command.modem is not None:
+            status = self._roster.status(command.modem)
+            if status is None or status.imsi is None:
+                raise Rejected(
+                    "no_such_modem", f"no modem {command.modem} with a SIM is here: give its IMEI", pointer="/modem"
+                )
+            return status.imsi
+        return None
+
+    async def _route(self, recipient: str) -> Imsi | None:
+        """The SIM for a message that is not pinned.
+
+        With one SIM it is that one. With several: the one that still has texts for this recipient (their order holds),
+        else the able one with the shortest queue, else any that was ever seen; None when there never was one.
+        """
+        if len(self._seen) > 1:
+            busy = await self._journal.read(outbound.lane_sim, recipient)
+            if busy is not None:
+                return busy
+        return next(self._roster.able_sims(), None) or next(iter(self._seen), None)
+
+    def _segment(self, command: SendCommand) -> sms.Segmentation:
+        self._reference = (self._reference + 1) % 256
+        try:
+            return sms.segment(
+                command.content(),
+                encoding=sms.Encoding(command.encoding),
+                reference=self._reference,
+                port=command.port,
+            )
+        except SmsEncodeError as error:
+            raise Rejected("not_encodable", str(error), pointer="/text" if command.data is None else "/data") from error
+
+    def _submits(
+        self, plan: sms.Segmentation, recipient: str, command: SendCommand, *, report: bool, validity: float | None
+    ) -> tuple[bytes, ...]:
+        return tuple(
+            sms.SmsSubmit(
+                destination=sms.Address.parse(recipient),
+                user_data=part,
+                message_class=0 if command.flash else None,
+                status_report_request=report,
+                validity=None if validity is None else timedelta(seconds=validity),
+            ).encode()
+            for part in plan.parts
+        )
+
+    def _wake(self, imsi: Imsi | None) -> None:
+        if imsi is not None and imsi in self._dispatchers:
+            self._dispatchers[imsi].wake()
+        self._queues_stale.set()
+
+    # ------------------------------------------------------------------ reading
+
+    async def message(self, message_id: str) -> dict[str, Any] | None:
+        """One outbound message with its text, or None."""
+        return await self._journal.read(outbound.message_view, MessageId(message_id), text=True)
+
+    async def messages(
+        self,
+        *,
+        state: str | None = None,
+        to: str | None = None,
+        client: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Outbound messages, the newest first; ``next`` is the ``before`` of the following page."""
+        rows = await self._journal.read(
+            outbound.messages, state=state, to=to, client=client, before_seq=before, limit=limit
+        )
+        return Page(rows, rows[-1]["seq"] if len(rows) == limit else None)
+
+    async def inbox(self, *, since_seq: int = 0, sender: str | None = None, limit: int = 50) -> Page:
+        """Received messages from ``since_seq`` (exclusive) on, the oldest first."""
+        rows = await self._journal.read(inbound.inbox, since_seq=since_seq, sender=sender, limit=limit)
+        return Page(rows, rows[-1]["seq"] if len(rows) == limit else None)
+
+    async def received(self, message_id: str) -> dict[str, Any] | None:
+        """One received message, or None."""
+        return await self._journal.read(inbound.received_view, MessageId(message_id))
+
+    async def replay(self, since_seq: int) -> AsyncIterator[dict[str, Any]]:
+        """The inbox after ``since_seq`` again, marked ``replayed``."""
+        while True:
+            page = await self.inbox(since_seq=since_seq, limit=200)
+            for item in page.items:
+                yield item | {"replayed": True}
+            if page.next is None:
+                return
+            since_seq = page.next
+
+    def modems(self) -> dict[str, dict[str, Any]]:
+        """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
+        return self._roster.views()
+
+    async def modems_changed(self, version: int) -> int:
+        """Wait until the roster is at another version than ``version`` (-1: returns at once); returns it."""
+        return await self._roster.changed(version)
+
+    async def restart_modem(self, imei: str) -> None:
+        """Restart a modem.
+
+        Raises:
+            Rejected: ``no_such_modem``.
+        """
+        modem = self._roster.modem(imei)
+        if modem is None:
+            raise Rejected("no_such_modem", f"no modem {imei} answers now", pointer="/imei")
+        await modem.restart()
+
+    def info(self) -> dict[str, Any]:
+        """The payload of ``modemhub/info``."""
+        return {
+            "hub_id": self.hub_id,
+            "version": self.version,
+            "modems": sorted(self._roster.views()),
+            "settings": dict(self._public_settings),
+        }
+
+    def health(self) -> dict[str, Any]:
+        """``ok`` when every configured modem can send and nothing is wrong with the store."""
+        problems = [
+            f"{tended.name}: {tended.last_error}" for tended in self._supervisor.tended.values() if tended.waiting
+        ]
+        if self._journal.on_ballast:
+            problems.append("the disk is full: nothing new is accepted")
+        able = len(list(self._roster.able_sims()))
+        if able < len(self._modem_settings):
+            problems.append(f"{able} of {len(self._modem_settings)} modems can send")
+        return {
+            "status": "degraded" if problems else "ok",
+            "problems": problems,
+            "version": self.version,
+            "hub_id": self.hub_id,
+        }
+
+    # ------------------------------------------------------------------ events and cursors
+
+    async def events(self, after: int, *, limit: int = 100, kinds: Collection[str] | None = None) -> list[Event]:
+        """Events with a higher seq than ``after``, in order; received ones with their text, as the row has it now."""
+        return await self._journal.read(_events, after, limit=limit, kinds=kinds)
+
+    async def wait_event(self, after: int) -> None:
+        """Return as soon as an event with a higher seq than ``after`` is committed."""
+        await self._journal.committed(after)
+
+    async def cursor(self, door: str) -> int:
+        """How far a door has told; a new door begins at the newest event."""
+        known = await self._journal.read(events.cursor, door)
+        if known is None:
+            known = await self._journal.read(events.last)
+            await self._journal.write(events.advance, door, known)
+        return known
+
+    async def advance(self, door: str, seq: int) -> None:
+        """A door has told everything up to ``seq``; durable."""
+        await self._journal.write(events.advance, door, seq)
+
+    async def authenticate(self, token: str) -> Client | None:
+        """Who this token speaks for, or None."""
+        found = await self._journal.read(tokens.authenticate, hashlib.sha256(token.encode()).digest())
+        return None if found is None else Client(found.name, frozenset(found.scopes))
+
+
+def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | None) -> list[Event]:
+    told = []
+    for row in events.after(db, after, kinds=kinds, limit=limit):
+        body = row.body
+        if row.kind == "received":
+            body = inbound.received_view(db, MessageId(row.subject)) or body
+        told.append(Event(row.seq, row.kind, row.subject, row.at, body))
+    return told
+
+
+def _hide(identity: str) -> str:
+    """An identity for a log line: its end is enough to tell one from another (promise C1)."""
+    return f"…{identity[-4:]}"

@@ -1,0 +1,113 @@
+"""Which modems and SIMs there are, as the modems tell it, and which SIM a message goes to.
+
+The roster is memory only: every word of it is told again by the modems within seconds of a start. What must outlast a
+restart (which SIMs were ever seen, whose queue is how long) is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from appliance.types import ModemState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from appliance.modem import Modem, ModemStatus
+    from appliance.types import Imei, Imsi
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """The modems of this hub by IMEI and their SIMs by IMSI."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[Imei, ModemStatus] = {}
+        self._able: dict[Imsi, Modem] = {}
+        self._queues: Mapping[str | None, int] = {}
+        self._version = 0
+        self._changed = asyncio.Event()
+
+    def tell(self, status: ModemStatus) -> None:
+        """A modem says how it is."""
+        if status.imei is None:
+            return
+        if self._statuses.get(status.imei) != status:
+            self._statuses[status.imei] = status
+            self._bump()
+
+    def queues(self, depths: Mapping[str | None, int]) -> None:
+        """How many segments wait for each SIM."""
+        if depths != self._queues:
+            self._queues = depths
+            self._bump()
+
+    def able(self, imsi: Imsi, modem: Modem) -> None:
+        """This SIM can submit through this modem now."""
+        self._able[imsi] = modem
+        self._bump()
+
+    def unable(self, modem: Modem) -> list[Imsi]:
+        """No SIM can submit through this modem; returns those that could."""
+        lost = [imsi for imsi, able in self._able.items() if able is modem]
+        for imsi in lost:
+            del self._able[imsi]
+        if lost:
+            self._bump()
+        return lost
+
+    def able_sims(self) -> Iterator[Imsi]:
+        """The SIMs that can submit now, the shortest queue first."""
+        return iter(sorted(self._able, key=lambda imsi: (self._queues.get(imsi, 0), imsi)))
+
+    def modem(self, imei: str) -> Modem | None:
+        """The modem with this IMEI, while one of its SIMs can submit."""
+        return next((modem for modem in self._able.values() if modem.status.imei == imei), None)
+
+    def status(self, imei: str) -> ModemStatus | None:
+        """What is known of a modem."""
+        return next((status for known, status in self._statuses.items() if known == imei), None)
+
+    def imsi_of_iccid(self, iccid: str) -> Imsi | None:
+        """The subscription on a card that a modem has told of."""
+        return next((status.imsi for status in self._statuses.values() if status.iccid == iccid and status.imsi), None)
+
+    def views(self) -> dict[str, dict[str, Any]]:
+        """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
+        return {imei: self._view(status) for imei, status in self._statuses.items()}
+
+    def _view(self, status: ModemStatus) -> dict[str, Any]:
+        return {
+            "imei": status.imei,
+            "state": status.state.value,
+            "available": status.state is ModemState.READY,
+            "registration": status.registration.name.lower() if status.registration is not None else None,
+            "operator": status.operator,
+            "technology": status.technology,
+            "signal_dbm": status.signal_dbm,
+            "sim": status.imsi,
+            "iccid": status.iccid,
+            "number": status.number,
+            "storage": {store: {"used": used, "total": total} for store, (used, total) in status.storage.items()},
+            "queue": self._queues.get(status.imsi, 0) if status.imsi else 0,
+            "last_error": status.last_error,
+            "recovery": status.recovery,
+            "manufacturer": status.manufacturer,
+            "model": status.model,
+            "revision": status.revision,
+            "port": status.port,
+            "profile": status.profile,
+        }
+
+    async def changed(self, version: int) -> int:
+        """Wait until the roster is not at ``version`` any more; returns where it is."""
+        while self._version == version:
+            await self._changed.wait()
+        return self._version
+
+    def _bump(self) -> None:
+        self._version += 1
+        self._changed.set()
+        self._changed.clear()

@@ -1,0 +1,85 @@
+"""What a user may set about policy, SIMs and the ports that udev cannot know."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from appliance.hub.destinations import is_allowance
+from appliance.types import OnInDoubt
+
+__all__ = ["DetectSettings", "ModemSettings", "PolicySettings", "SimSettings"]
+
+
+class PolicySettings(BaseModel):
+    """What may be sent, how often it is tried, and what happens in doubt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allowed_destinations: list[str] = ["home"]
+    """``home`` = the SIM's own country, ``*`` = all numbers, ``+43`` = a prefix, ``88444`` = a short code by name."""
+    sim_daily_cap: Annotated[int, Field(ge=0)] = 200
+    """Segments that one SIM may send in any 24 hours; no token can raise it."""
+    client_daily_cap: Annotated[int, Field(ge=0)] | None = None
+    """Segments that one client may send in any 24 hours."""
+    region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    """ISO 3166 region in which numbers without country code are read; absent: the country of the SIM."""
+    ttl: Annotated[float, Field(gt=0)] = 3 * 86400
+    """Seconds after which a message that could not be submitted is expired, when the client does not say."""
+    report: bool = True
+    """Ask for a status report when the client does not say."""
+    on_in_doubt: OnInDoubt = OnInDoubt.RESEND
+    in_doubt_wait: Annotated[float, Field(ge=0)] = 30.0
+    """Seconds that a status report is given to settle a doubt before the one automatic re-submission."""
+    incomplete_after: Annotated[float, Field(gt=0)] = 24 * 3600
+    """Seconds after which a long text with missing parts is told as it is."""
+    failover_after: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds that a SIM may be away before another one takes its unpinned, untouched messages."""
+
+    @field_validator("allowed_destinations")
+    @classmethod
+    def _are_allowances(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            if not is_allowance(entry):
+                raise ValueError(f'"{entry}" is none of: "home", "*", a prefix as "+43", a short code as "88444"')
+        return entries
+
+
+class DetectSettings(BaseModel):
+    """How modems are found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    udev: bool = True
+    """Find USB modems by themselves."""
+
+
+class ModemSettings(BaseModel):
+    """A port that udev cannot know: a HAT's UART, a pty, ``socket://host:port``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    port: Annotated[str, Field(min_length=1)]
+    profile: str | None = None
+    """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: found by what the modem says of itself.
+    """
+
+
+class SimSettings(BaseModel):
+    """One SIM card, by its ICCID (or ``*`` for any)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pin: SecretStr | None = None
+
+    @field_validator("pin")
+    @classmethod
+    def _is_pin(cls, pin: SecretStr | None) -> SecretStr | None:
+        if pin is not None and not (
+            pin.get_secret_value().isascii()
+            and pin.get_secret_value().isdigit()
+            and 4 <= len(pin.get_secret_value()) <= 8
+        ):
+            raise ValueError("a PIN is 4 to 8 digits, in quotes")
+        return pin
