@@ -1,0 +1,100 @@
+"""The rig: the real hub as a process between emulated modems and a real broker, and the witnesses beside it.
+
+::
+
+    Modems (hil.emulator)  <-pty->  Hub (python -m appliance run)  <-TCP->  Broker (mosquitto)  <->  Observer
+      control, ledger                 settings file, READY=1, log    <-TCP->  Api (aiohttp)
+
+Everything is a child process or a connection on 127.0.0.1, in one directory, and is ended by its own pid. Nothing
+sleeps: each wait is for a thing that happens, with a generous deadline (:mod:`hil.rig.waiting`). The hub is known only
+by its doors, its process and the emulator's ledger; nothing of ``appliance`` is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from hil.rig.api import Answer, Api
+from hil.rig.broker import Broker, mosquitto_path
+from hil.rig.hub import Hub
+from hil.rig.modems import Modem, Modems, Sent
+from hil.rig.observer import Heard, Observer
+from hil.rig.process import Child
+from hil.rig.waiting import PATIENCE, Overdue, Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from hil.rig.hub import Settings
+
+__all__ = [
+    "PATIENCE",
+    "Answer",
+    "Api",
+    "Broker",
+    "Child",
+    "Heard",
+    "Hub",
+    "Modem",
+    "Modems",
+    "Observer",
+    "Overdue",
+    "Record",
+    "Rig",
+    "Sent",
+    "mosquitto_path",
+    "rig",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """All of it, running."""
+
+    modems: Modems
+    broker: Broker
+    observer: Observer
+    hub: Hub
+    api: Api
+
+    async def ready(self, *, start: int = 0, within: float = PATIENCE) -> None:
+        """Wait until the hub has told every modem ``online``; ``start`` as for the observer."""
+        for modem in self.modems.all:
+            await self.observer.until_heard(f"modem/{modem.imei}/availability", b"online", start=start, within=within)
+
+    async def restart_hub(self, *, crash_at: str | None = None) -> None:
+        """Start the hub again on the same directory, and wait until every modem is online again."""
+        start = len(self.observer.heard.items)
+        await self.hub.start(crash_at=crash_at)
+        if crash_at is None:
+            await self.ready(start=start)
+
+
+@contextlib.asynccontextmanager
+async def rig(
+    directory: Path,
+    *,
+    modems: int = 1,
+    broker: Literal["mosquitto", "embedded"] = "mosquitto",
+    settings: Settings | None = None,
+    emulator: Sequence[str] = (),
+    crash_at: str | None = None,
+) -> AsyncIterator[Rig]:
+    """Start everything in ``directory``; it is ready when every modem is online (not awaited with ``crash_at``)."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        emulated = await enter(Modems(directory / "m", modems, options=emulator))
+        serving = await enter(Broker(directory / "broker", broker))
+        observer = await enter(Observer(serving.port, protocol=serving.protocol))
+        hub = Hub(directory / "hub", ports=emulated.ports, mqtt=serving.url, settings=settings)
+        stack.push_async_exit(hub.__aexit__)
+        await hub.start(crash_at=crash_at)
+        api = await enter(Api(hub.address, hub.token))
+        whole = Rig(emulated, serving, observer, hub, api)
+        if crash_at is None:
+            await whole.ready()
+        yield whole

@@ -1,0 +1,147 @@
+"""The emulated modems and their network as a process, its control socket, and its ledger read as a judge reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from hil.rig.process import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["Modem", "Modems", "Sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Modem:
+    """One emulated modem and its SIM."""
+
+    name: str
+    port: str
+    imei: str
+    imsi: str
+    iccid: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One SMS-SUBMIT that the network accepted."""
+
+    time: float
+    imsi: str
+    to: str
+    text: str | None
+    rd: bool
+    """TP-RD: sent with the request to reject duplicates."""
+    concat: tuple[int, int, int] | None
+    """Reference, total, number."""
+    entry: dict[str, Any]
+    """The whole line of the ledger."""
+
+
+class Modems:
+    """The emulator's process with ``count`` modems; :attr:`all` has them in order once it runs."""
+
+    def __init__(self, directory: Path, count: int = 1, *, options: Sequence[str] = ()) -> None:
+        self.directory = directory
+        self.count = count
+        self.all: list[Modem] = []
+        self._options = options
+        self._child: Child | None = None
+        self._control = self._ledger = directory
+
+    async def __aenter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "hil.emulator", "--directory", str(self.directory), "--modems", str(self.count)]
+        child = await Child.start("emulator", [*argv, *self._options], log=self.directory.parent / "emulator.log")
+        self._child = child
+        ready = json.loads(await child.line(lambda line: line.startswith('{"ready"'), "ready line"))
+        self._control = self.directory / "control"
+        self._ledger = self.directory / "ledger.jsonl"
+        fields = Modem.__dataclass_fields__
+        self.all = [Modem(**{name: modem[name] for name in fields}) for modem in ready["modems"]]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child:
+            await self._child.stop()
+
+    @property
+    def ports(self) -> list[str]:
+        """The ttys, in order."""
+        return [modem.port for modem in self.all]
+
+    async def do(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """One control verb on a connection of its own; the answer.
+
+        Raises:
+            AssertionError: the emulator refused it.
+        """
+        reader, writer = await asyncio.open_unix_connection(self._control, limit=1 << 26)
+        try:
+            writer.write(json.dumps({"do": verb, **arguments}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await reader.readline())
+        finally:
+            writer.close()
+        if not answer.get("ok"):
+            raise AssertionError(f"emulator: {verb} {arguments}: {answer.get('error')}")
+        return answer
+
+    async def deliver(self, modem: Modem, text: str, *, sender: str = "+447700900999", **more: Any) -> None:
+        """Let the network deliver a text to this modem's SIM."""
+        await self.do("deliver", imsi=modem.imsi, **{"from": sender}, text=text, **more)
+
+    async def submits(self, count: int, *, within: float) -> None:
+        """Wait until the ledger has so many accepted submits."""
+        await self.do("wait", submits=count, timeout=within)
+
+    # The ledger.
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every line."""
+        if not self._ledger.exists():
+            return []
+        with self._ledger.open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Every submit that the network refused, with its reason: strict, or told to fail."""
+        return [line for line in self.ledger() if line["kind"] == "submit" and not line["accepted"]]
+
+    def sent(self) -> list[Sent]:
+        """Every accepted submit in the order of the network."""
+        return [
+            Sent(
+                time=line["time"],
+                imsi=line["imsi"],
+                to=line["da"],
+                text=line["text"],
+                rd=line["rd"],
+                concat=(c["ref"], c["total"], c["n"]) if (c := line["concat"]) else None,
+                entry=line,
+            )
+            for line in self.ledger()
+            if line["kind"] == "submit" and line["accepted"]
+        ]
+
+    def texts(self) -> list[tuple[str, str]]:
+        """(recipient, text) of every message that is complete at the network, in order."""
+        return [(line["da"], line["text"]) for line in self.ledger() if line["kind"] == "message"]
+
+    def times_sent(self) -> dict[tuple[str, str], list[Sent]]:
+        """Accepted single-segment submits by (recipient, text): the list is as long as it was sent often."""
+        found: dict[tuple[str, str], list[Sent]] = defaultdict(list)
+        for sent in self.sent():
+            if sent.concat is None and sent.text is not None:
+                found[sent.to, sent.text].append(sent)
+        return found

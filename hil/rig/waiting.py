@@ -1,0 +1,67 @@
+"""Waiting on what happens, never on time: things in the order they came, and the one that a test needs.
+
+A deadline is only there so that a lost event ends the run with its evidence instead of hanging it; it is generous,
+because a slow machine is not a fault of the system under test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PATIENCE", "Overdue", "Record"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PATIENCE = 30.0
+"""Seconds until a wait is given up when its caller names no others: ten times what the slowest step here takes."""
+
+EVIDENCE = 30
+"""How many of the newest things an overdue wait shows."""
+
+
+class Overdue(AssertionError):
+    """What was waited for did not happen; shows what did."""
+
+
+class Record(Generic[T]):
+    """Things in the order they came."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.items: list[T] = []
+        self._changed = asyncio.Event()
+
+    def add(self, item: T) -> None:
+        """Append one, and wake those who wait."""
+        self.items.append(item)
+        self.touch()
+
+    def touch(self) -> None:
+        """Wake those who wait although nothing was appended."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, answer: Callable[[list[T]], R | None], what: str, *, within: float = PATIENCE) -> R:
+        """The first truthy ``answer`` to all that has come; asked again whenever something comes.
+
+        Raises:
+            Overdue: there was none ``within`` so many seconds.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while True:
+            changed = self._changed
+            result = answer(self.items)
+            if result:
+                return result
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await changed.wait()
+            except TimeoutError:
+                shown = "\n".join(f"  {item}" for item in self.items[-EVIDENCE:])
+                raise Overdue(f"{self.name}: no {what} within {within:g} s; the newest:\n{shown}") from None
