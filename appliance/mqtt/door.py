@@ -1,0 +1,524 @@
+"""The MQTT door: what the topics mean (SPEC §5).
+
+Promises:
+
+* A command is acknowledged to the broker only after the hub has committed it, or after it was refused for good (S1).
+* Its answer leaves before its acknowledgement on the same connection: a broker that has read the one has read the
+  other. What a broken link swallowed of both comes again, and so does the answer.
+* Each event is published at QoS 1, in order, until the broker has acknowledged it; the durable cursor moves over the
+  longest acknowledged prefix only (R1). A broker that was away misses nothing. After a broken link some events are
+  told twice: a message by its id and the event's ``seq``, a received one by its id.
+* Nothing that a client sends kills or jams the door: a bad command is answered and acknowledged.
+
+What it does not do: it decides nothing about messages, and it keeps nothing that the journal does not have.
+
+Commands
+    A command is handled in a task of its own, begun in the order of arrival; the journal commits in that order and
+    many at once. At most ``receive_maximum`` are in work (MQTT 5). When the store takes nothing (disk full), a command
+    is neither answered nor acknowledged: a negative PUBACK would make the broker throw it away. It waits here
+    and is tried again, first in, first out, and the receive maximum holds the rest back at the broker.
+
+Identity (S3, S4)
+    ``id`` in the payload, else Response Topic with Correlation Data, else packet identifier with a digest of topic and
+    payload. The last is used over and over, so it binds only a redelivery (DUP) to what it repeats: without DUP the old
+    message gives the key up. When this process knows that the broker has read the acknowledgement of that packet
+    identifier, a DUP is a first sight of a new publication whose first transmission was lost, not a repetition.
+
+The tail
+    One task per link reads events after the cursor and publishes them, as many at once as the link has room for. A
+    publication that the broker refuses (MQTT 5 reason ≥ 0x80: no right, quota) is not passed over: the tail goes back
+    to the cursor and tries again, later and later, and says so in the log. Commands go on meanwhile.
+
+Retained topics are told again on every link, and when they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections import OrderedDict, deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from appliance.errors import ModemhubError, Rejected, StoreError
+from appliance.hub import SendCommand
+from appliance.mqtt.client import Broker, Delivery, Link, LinkLost
+from appliance.mqtt.payload import read_object, rejected
+from appliance.mqtt.topics import Request, Send, SendText, Topics
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from appliance.hub import Event, Hub
+    from appliance.mqtt.settings import MqttSettings
+
+__all__ = ["MqttDoor", "Prefix"]
+
+log = logging.getLogger(__name__)
+
+CLIENT = "mqtt"
+"""The hub's name for whoever speaks through the broker, which does not tell who it was."""
+
+CURSOR = "mqtt"
+
+EVENTS_AT_ONCE = 200
+"""Rows per read of the event table."""
+
+CURSOR_EVERY = 64
+"""Acknowledged events after which the cursor is written even while more are on their way: one small commit for many."""
+
+STORE_RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds between attempts while the store takes nothing; the last repeats."""
+
+REFUSED_RETRY = (1.0, 5.0, 30.0, 60.0, 300.0)
+"""Seconds before events that the broker refused are published again."""
+
+PENDING_MOST = 4096
+"""Commands in work at once where the broker knows no receive maximum (3.1.1, QoS 0). More: QoS 0 is dropped, as its
+name allows; for QoS 1 the link is given up, and the broker hands over again what was not acknowledged."""
+
+SETTLED_KEPT = 1024
+"""Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
+link."""
+
+STOP_TIME = 3.0
+"""Seconds for the last answers, the last cursor and ``offline`` when the hub stops."""
+
+_REFUSED = 0x80
+
+
+class Prefix:
+    """PURE: which of the events that were handed over, in order, the broker has acknowledged without a gap."""
+
+    __slots__ = ("_acknowledged", "_order", "passed")
+
+    def __init__(self, passed: int) -> None:
+        self.passed = passed
+        """Everything up to this seq is acknowledged."""
+        self._order: deque[int] = deque()
+        self._acknowledged: set[int] = set()
+
+    @property
+    def open(self) -> int:
+        """How many wait behind the gap or for their acknowledgement."""
+        return len(self._order)
+
+    def add(self, seq: int) -> None:
+        """``seq`` is handed over, after all before."""
+        self._order.append(seq)
+
+    def acknowledge(self, seq: int) -> None:
+        """``seq`` has arrived (or had nothing to tell)."""
+        self._acknowledged.add(seq)
+        while self._order and self._order[0] in self._acknowledged:
+            self.passed = self._order.popleft()
+            self._acknowledged.remove(self.passed)
+
+
+class _RefusedByBroker(ModemhubError):
+    """The broker does not take a publication."""
+
+
+class MqttDoor:
+    """Run :meth:`run` as a vital task; cancelling it is the graceful stop."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        settings: MqttSettings,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.ready = asyncio.Event()
+        """Set once the first link is subscribed and everything retained is told."""
+        self._hub = hub
+        self._settings = settings
+        self._topics = Topics(settings.base_topic)
+        self._now = now
+        self._sleep = sleep
+        self._broker = Broker(
+            settings,
+            client_id=settings.client_id or f"modemhub-{hub.hub_id}",
+            will_topic=self._topics.status,
+            on_delivery=self._arrived,
+            now=now,
+            sleep=sleep,
+            rng=rng,
+        )
+        self._link: Link | None = None
+        self._commands: set[asyncio.Task[None]] = set()
+        self._dropped = 0
+        self._store_failures = 0
+        self._store_takes = asyncio.Event()
+        self._store_takes.set()
+        self._settled: OrderedDict[int, str] = OrderedDict()
+
+    @property
+    def last_error(self) -> str | None:
+        """Why there is no link to the broker, or why the last one ended."""
+        return self._broker.last_error
+
+    async def run(self) -> None:
+        """Keep the door open until cancelled."""
+        try:
+            await self._broker.run(self._serve)
+        finally:
+            for command in self._commands:
+                command.cancel()
+            if self._commands:
+                await asyncio.wait(self._commands)
+
+    # ------------------------------------------------------------------ one link
+
+    async def _serve(self, link: Link) -> None:
+        self._link = link
+        codes = await link.subscribe(self._topics.commands)
+        for name, code in zip(self._topics.commands, codes, strict=False):
+            if code >= _REFUSED:
+                log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
+        tasks = [asyncio.create_task(self._announce(link)), asyncio.create_task(self._tail(link))]
+        ended = asyncio.create_task(link.ended.wait())
+        try:
+            await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._farewell(link, tasks)
+            raise
+        finally:
+            for task in (*tasks, ended):
+                task.cancel()
+            await asyncio.wait([*tasks, ended])
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, LinkLost):
+                raise error
+
+    async def _farewell(self, link: Link, tasks: list[asyncio.Task[None]]) -> None:
+        """Finish what is in work, tell ``offline``, say DISCONNECT.
+
+        What takes longer than STOP_TIME comes again with the next start.
+        """
+        tasks[0].cancel()
+        with contextlib.suppress(TimeoutError, LinkLost):
+            async with asyncio.timeout(STOP_TIME):
+                if self._commands:
+                    await asyncio.wait(self._commands)
+                told = asyncio.Event()
+                link.publish(self._topics.status, "offline", retain=True, acked=lambda _: told.set())
+                await told.wait()
+                await link.close()
+
+    # ------------------------------------------------------------------ retained
+
+    async def _announce(self, link: Link) -> None:
+        """Tell everything retained, then every change of it."""
+        topics = self._topics
+        told: dict[str, str] = {}
+
+        def tell(topic: str, payload: str) -> None:
+            if told.get(topic) != payload:
+                told[topic] = payload
+                link.publish(topic, payload, retain=True)
+
+        known: set[str] = set()
+        version = -1
+        while True:
+            version = await self._hub.modems_changed(version)
+            modems = self._hub.modems()
+            for imei, state in modems.items():
+                here = state.get("available", False)
+                tell(topics.modem_state(imei), _json({k: v for k, v in state.items() if k != "available"}))
+                tell(topics.modem_availability(imei), "online" if here else "offline")
+            for imei in known - modems.keys():
+                tell(topics.modem_availability(imei), "offline")
+            known |= modems.keys()
+            tell(topics.info, _json(self._hub.info()))
+            tell(topics.status, "online")
+            if not self.ready.is_set():
+                self.ready.set()
+
+    # ------------------------------------------------------------------ events
+
+    async def _tail(self, link: Link) -> None:
+        failures = 0
+        before = -1
+        while True:
+            try:
+                begun = await self._hub.cursor(CURSOR)
+                if begun > before:
+                    failures = 0
+                before = begun
+                await self._tell_events(link, begun)
+            except (_RefusedByBroker, StoreError) as refused:
+                delay = REFUSED_RETRY[min(failures, len(REFUSED_RETRY) - 1)]
+                failures += 1
+                log.warning("events are not told: %s; trying again in %.0f s", refused, delay)
+                await self._sleep(delay)
+
+    async def _tell_events(self, link: Link, begun: int) -> None:
+        """Publish the events after ``begun`` and move the cursor, until the link ends or the broker refuses one."""
+        prefix = Prefix(begun)
+        moved = asyncio.Event()
+        refused: list[int] = []
+
+        def acknowledged(seq: int, code: int) -> None:
+            if code >= _REFUSED:
+                refused.append(code)
+            else:
+                prefix.acknowledge(seq)
+            moved.set()
+
+        async def publish() -> None:
+            seq = begun
+            while True:
+                events = await self._hub.events(seq, limit=EVENTS_AT_ONCE)
+                if not events:
+                    await self._hub.wait_event(seq)
+                for event in events:
+                    topic = self._topic(event)
+                    seq = event.seq
+                    if topic is not None:
+                        await link.room()
+                    prefix.add(seq)
+                    if topic is None:
+                        acknowledged(seq, 0)
+                    else:
+                        link.publish(topic, _json(event.body), bulk=True, acked=partial(acknowledged, seq))
+
+        publishing = asyncio.create_task(publish())
+        publishing.add_done_callback(lambda _: moved.set())
+        written = begun
+        try:
+            while not refused and not publishing.done():
+                await moved.wait()
+                moved.clear()
+                if prefix.passed > written and (not prefix.open or prefix.passed - written >= CURSOR_EVERY):
+                    written = prefix.passed
+                    await self._advance(written)
+            if publishing.done():
+                await publishing
+            raise _RefusedByBroker(f"the broker refuses one with reason 0x{refused[0]:02x}")
+        finally:
+            publishing.cancel()
+            await asyncio.wait({publishing})
+            if prefix.passed > written:
+                await self._advance(prefix.passed)
+
+    def _topic(self, event: Event) -> str | None:
+        match event.kind:
+            case "message":
+                return self._topics.message(event.subject)
+            case "received":
+                return self._topics.received
+            case "call":
+                return self._topics.call
+            case _:
+                return None
+
+    async def _advance(self, seq: int) -> None:
+        """Move the cursor. It only saves repetitions: when the store takes nothing now, the next burst moves it."""
+        try:
+            await self._hub.advance(CURSOR, seq)
+        except StoreError as error:
+            log.warning("the cursor could not be written: %s", error)
+
+    # ------------------------------------------------------------------ commands
+
+    def _arrived(self, link: Link, delivery: Delivery) -> None:
+        if len(self._commands) >= PENDING_MOST:
+            if delivery.qos == 0:
+                self._dropped += 1
+                if self._dropped.bit_count() == 1:
+                    log.error("%d commands at QoS 0 dropped: more than the store can take", self._dropped)
+                return
+            asyncio.get_running_loop().call_soon(link.abort, "more commands than the store can take")
+            return
+        if not delivery.dup:
+            self._settled.pop(delivery.packet_id, None)
+        task = asyncio.create_task(self._command(link, delivery, self._now()))
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _command(self, link: Link, delivery: Delivery, arrived: float) -> None:
+        if delivery.retain and not delivery.payload:  # somebody clears a retained command: that is no command
+            link.acknowledge(delivery)
+            return
+        answer: dict[str, Any] = {"status": "ok"}
+        try:
+            await self._carry_out(link, delivery, arrived, answer)
+        except Rejected as error:
+            answer = _refusal(answer, error)
+        except LinkLost:
+            return  # the broker will hand it over again
+        except StoreError as error:
+            answer = _refusal(answer, Rejected("store_full", f"the store takes nothing now: {error}"))
+        except Exception:  # a door's outermost handler: one command must not take the others with it
+            log.exception("a command failed")
+            answer = _refusal(answer, Rejected("internal", "the hub failed at this command; its log tells why"))
+        self._answer(link, delivery, answer)
+
+    async def _carry_out(self, link: Link, delivery: Delivery, arrived: float, answer: dict[str, Any]) -> None:
+        """Do what the delivery asks for, and put what is to be told into ``answer``, the transaction before all."""
+        if delivery.retain:
+            raise Rejected("retained", "a retained command is refused: each reconnect would carry it out again")
+        if len(delivery.payload) > self._settings.max_payload:
+            raise Rejected("too_long", f"the payload is longer than {self._settings.max_payload} octets")
+        match self._topics.meaning(delivery.topic):
+            case Send():
+                given = read_object(delivery.payload)
+                _keep_transaction(given, answer)
+                answer |= await self._send(delivery, arrived, _model(given))
+            case SendText(to=to):
+                text = _text(delivery.payload)
+                answer |= await self._send(delivery, arrived, _model({"to": to, "text": text}))
+            case Request(verb=verb):
+                given = read_object(delivery.payload) if delivery.payload else {}
+                _keep_transaction(given, answer)
+                answer |= await self._request(link, verb, given)
+            case None:
+                raise Rejected("not_implemented", "this topic is none of the hub's commands")
+
+    async def _send(self, delivery: Delivery, arrived: float, command: SendCommand) -> dict[str, Any]:
+        key, reusable = self._key(delivery, command)
+        while True:
+            await self._store_takes.wait()
+            expires_in = None if delivery.expires_in is None else delivery.expires_in - (self._now() - arrived)
+            try:
+                sent = await self._hub.send(
+                    command,
+                    client=CLIENT,
+                    client_daily_cap=self._settings.daily_cap,
+                    key=key,
+                    reusable_key=reusable,
+                    expires_in=expires_in,
+                )
+            except StoreError as error:
+                await self._store_rest(error)
+                continue
+            self._store_failures = 0
+            answer: dict[str, Any] = {"id": sent.ids[0]} if isinstance(command.to, str) else {"ids": list(sent.ids)}
+            if sent.duplicate:
+                answer["duplicate"] = True
+            return answer
+
+    async def _store_rest(self, error: StoreError) -> None:
+        """Hold all commands back for a while, once for all that failed together."""
+        if not self._store_takes.is_set():
+            return
+        self._store_takes.clear()
+        delay = STORE_RETRY[min(self._store_failures, len(STORE_RETRY) - 1)]
+        self._store_failures += 1
+        log.error("no command can be accepted: %s; trying again in %.1f s", error, delay)
+        try:
+            await self._sleep(delay)
+        finally:
+            self._store_takes.set()
+
+    def _key(self, delivery: Delivery, command: SendCommand) -> tuple[str | None, bool]:
+        """The idempotency key of a delivery, and whether an older message gives it up."""
+        if command.id is not None or delivery.qos == 0:
+            return None, False
+        if delivery.correlation is not None:
+            digest = hashlib.sha256((delivery.response_topic or "").encode() + b"\0" + delivery.correlation)
+            return f"mqtt-correlation:{digest.hexdigest()}", False
+        key = _packet_key(delivery)
+        reusable = not delivery.dup or self._settled.pop(delivery.packet_id, None) == key
+        return key, reusable
+
+    def _settle(self, delivery: Delivery) -> None:
+        """The broker has read the acknowledgement of this delivery: nothing repeats it any more."""
+        self._settled[delivery.packet_id] = _packet_key(delivery)
+        self._settled.move_to_end(delivery.packet_id)
+        if len(self._settled) > SETTLED_KEPT:
+            self._settled.popitem(last=False)
+
+    # ------------------------------------------------------------------ requests
+
+    async def _request(self, link: Link, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        match verb:
+            case "message/preview":
+                return {"result": self._hub.preview(_model(given))}
+            case "message/cancel":
+                message = await self._hub.cancel(_string(given, "id"), client=None)
+                return {"id": message["id"], "result": message}
+            case "modem/restart":
+                await self._hub.restart_modem(_string(given, "modem"))
+                return {}
+            case "inbox/replay":
+                return {"result": {"replayed": await self._replay(link, given)}}
+            case "modem/power_cycle" | "modem/rescan" | "modem/ussd":
+                raise Rejected("not_implemented", f"{verb} is not implemented in this version")
+            case _:
+                raise Rejected("not_implemented", "this topic is none of the hub's commands")
+
+    async def _replay(self, link: Link, given: Mapping[str, Any]) -> int:
+        since = given.get("since_seq", 0)
+        if not isinstance(since, int) or isinstance(since, bool) or since < 0:
+            raise Rejected("invalid", "since_seq is a number from 0", pointer="/since_seq")
+        replayed = 0
+        async for received in self._hub.replay(since):
+            await link.room()
+            link.publish(self._topics.received, _json(received), bulk=True)
+            replayed += 1
+        return replayed
+
+    def _answer(self, link: Link, delivery: Delivery, answer: Mapping[str, Any]) -> None:
+        """Answer, then acknowledge: in this order on the wire."""
+        payload = _json(answer)
+        link.publish(self._topics.response, payload)
+        to = delivery.response_topic
+        if to is not None and to != self._topics.response and self._topics.may_answer_on(to):
+            link.publish(to, payload, correlation=delivery.correlation)
+        link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
+
+def _packet_key(delivery: Delivery) -> str:
+    digest = hashlib.sha256(delivery.topic.encode() + b"\0" + delivery.payload)
+    return f"mqtt:{delivery.packet_id}:{digest.hexdigest()}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise Rejected("invalid", f"the text is not UTF-8 at octet {error.start}") from error
+
+
+def _model(given: Mapping[str, Any]) -> SendCommand:
+    try:
+        return SendCommand.model_validate(given)
+    except ValidationError as error:
+        raise rejected(error, given) from error
+
+
+def _string(given: Mapping[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise Rejected("invalid", f"{name} is missing", pointer=f"/{name}")
+    return value
+
+
+def _keep_transaction(given: Mapping[str, Any], answer: dict[str, Any]) -> None:
+    transaction = given.get("transaction")
+    if isinstance(transaction, str | int) and not isinstance(transaction, bool):
+        answer["transaction"] = transaction
+
+
+def _refusal(answer: Mapping[str, Any], error: Rejected) -> dict[str, Any]:
+    told: dict[str, Any] = {"code": error.code, "detail": error.detail}
+    if error.pointer is not None:
+        told["pointer"] = error.pointer
+    if error.retry_after is not None:
+        told["retry_after"] = error.retry_after
+    return {k: v for k, v in answer.items() if k == "transaction"} | {"status": "error", "error": told}

@@ -1,0 +1,95 @@
+"""PURE: which topic means what, below one base topic (SPEC §5).
+
+In: ``send``, ``send/<digits>``, ``request/<verb>``. Out: ``status``, ``info``, ``message/<id>``, ``received``,
+``call``, ``response``, ``modem/<imei>/state``, ``modem/<imei>/availability``. Nothing else is read or written below the
+base topic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Request", "Send", "SendText", "Topics"]
+
+_E164_DIGITS = range(7, 16)
+"""Digits of an international number that is taken as such without its ``+`` (E.164 §6: at most 15; shorter ones are
+short codes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """``send``: the payload is a JSON command."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """``send/<digits>``: the payload is the text."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``request/<verb>``: the payload is the verb's JSON."""
+
+    verb: str
+
+
+class Topics:
+    """The topics below ``base``."""
+
+    __slots__ = ("_base", "_below", "call", "info", "received", "response", "status")
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._below = base + "/"
+        self.status = f"{base}/status"
+        self.info = f"{base}/info"
+        self.received = f"{base}/received"
+        self.response = f"{base}/response"
+        self.call = f"{base}/call"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The filters to subscribe to."""
+        return (f"{self._base}/send", f"{self._base}/send/+", f"{self._base}/request/#")
+
+    def message(self, id: str) -> str:  # noqa: A002 - the public word
+        """Where transitions of one outbound message are told."""
+        return f"{self._base}/message/{id}"
+
+    def modem_state(self, imei: str) -> str:
+        """Where a modem's state is told."""
+        return f"{self._base}/modem/{imei}/state"
+
+    def modem_availability(self, imei: str) -> str:
+        """Where it is told whether a modem is there."""
+        return f"{self._base}/modem/{imei}/availability"
+
+    def meaning(self, topic: str) -> Send | SendText | Request | None:
+        """What a command's topic asks for; None when it is none of ours."""
+        match topic.removeprefix(self._below).split("/", 1) if topic.startswith(self._below) else []:
+            case ["send"]:
+                return Send()
+            case ["send", number] if number and "/" not in number:
+                return SendText(_recipient(number))
+            case ["request", verb]:
+                return Request(verb)
+            case _:
+                return None
+
+    def may_answer_on(self, topic: str) -> bool:
+        """Whether an answer may go to this Response Topic.
+
+        Never to a topic of ours other than ``response`` and below: a requester must not make the hub text somebody or
+        tell a false state with the hub's own rights.
+        """
+        if not topic or any(c in topic for c in "+#\0") or topic.startswith("$"):
+            return False
+        return not f"{topic}/".startswith(self._below) or f"{topic}/".startswith(f"{self.response}/")
+
+
+def _recipient(number: str) -> str:
+    """``+`` is illegal in topics: digits that can only be an international number get it back."""
+    international = number.isascii() and number.isdigit() and len(number) in _E164_DIGITS and not number.startswith("0")
+    return f"+{number}" if international else number
