@@ -1,0 +1,146 @@
+"""``python3 -m hil.emulator --directory DIR``: build the modems and the network, say ready, serve until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from hil.emulator.control import Control
+from hil.emulator.modem import Modem
+from hil.emulator.network import Ledger, Network
+from hil.emulator.opens import Opens
+from hil.emulator.persona import PERSONAS
+from hil.emulator.settings import SettingError, Settings
+from hil.emulator.sim import Sim, luhn_digit
+
+MAX_MODEMS: Final = 16
+_IDENTITY: Final = ("persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr")
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 -m hil.emulator", description=__doc__)
+    parser.add_argument("--directory", type=Path, required=True, help="gets modem1…, control, ledger.jsonl")
+    parser.add_argument("--modems", type=int, default=None, help="how many (1)")
+    parser.add_argument("--config", type=Path, help='JSON: {"defaults": {KEY: VALUE}, "modems": [{KEY: VALUE}]}')
+    parser.add_argument("--submit-delay", type=float, help="seconds from the PDU to its result (0)")
+    parser.add_argument("--report-delay", type=float, help="seconds from the result to the status report (0.05)")
+    parser.add_argument("--pin", default="1234", help="the PIN of the SIMs (1234); asked for when sim is pin")
+    parser.add_argument("--persona", default="generic", choices=sorted(PERSONAS), help="the modem family")
+    return parser.parse_args(argv)
+
+
+def identity(n: int) -> dict[str, str]:
+    """The identities of the n-th modem (from 1): valid, distinct, of a fictional British home network."""
+    imei = f"35693803{564300 + n:06d}"
+    iccid = f"894410{n:012d}"
+    return {
+        "imei": imei + luhn_digit(imei),
+        "imsi": f"23410{n:010d}",
+        "iccid": iccid + luhn_digit(iccid),
+        "number": f"+44770090{n:04d}",
+    }
+
+
+def build(
+    words: list[dict[str, Any]], *, directory: Path, network: Network, opens: Opens, pin: str, persona: str
+) -> list[Modem]:
+    """The modems of a configuration; raises ValueError in words."""
+    modems: list[Modem] = []
+    for n, own in enumerate(words, start=1):
+        settings = Settings()
+        for key, value in own.items():
+            if key not in _IDENTITY:
+                settings.set(key, value)
+        who = {key: str(own.get(key, value)) for key, value in identity(n).items()}
+        sim = Sim(who["imsi"], who["iccid"], who["number"], pin=str(own.get("pin", pin)))
+        sim.puk = str(own.get("puk", sim.puk))
+        state = own.get("sim", "ready")
+        sim.present = state != "out"
+        if state in ("pin", "puk"):
+            sim.pin_enabled, sim.unlocked, sim.pin_left = True, False, 3 if state == "pin" else 0
+        modem = Modem(
+            f"modem{n}", imei=who["imei"], sim=sim, persona=PERSONAS[str(own.get("persona", persona))],
+            settings=settings, network=network, opens=opens, directory=directory, loop=network.loop,
+        )  # fmt: skip
+        for name, limit in own.get("storage_limits", {}).items():
+            modem.memories[name].limit = int(limit)
+        modem.mr = int(own.get("mr", 0)) % 256
+        modems.append(modem)
+    return modems
+
+
+def _configuration(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    config: dict[str, Any] = {}
+    if arguments.config is not None:
+        config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    defaults = dict(config.get("defaults", {}))
+    if arguments.submit_delay is not None:
+        defaults["submit_delay"] = arguments.submit_delay
+    if arguments.report_delay is not None:
+        defaults["report_delay"] = arguments.report_delay
+    listed = list(config.get("modems", []))
+    count = arguments.modems if arguments.modems is not None else max(1, len(listed))
+    if not 1 <= count <= MAX_MODEMS:
+        raise ValueError(f"--modems is 1 to {MAX_MODEMS}")
+    listed += [{}] * (count - len(listed))
+    return [defaults | own for own in listed[:count]]
+
+
+async def serve(arguments: argparse.Namespace, directory: Path) -> None:
+    """Run until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    control_path, ledger_path = directory / "control", directory / "ledger.jsonl"
+    ledger = Ledger(ledger_path)
+    network = Network(ledger, loop)
+    opens = Opens(loop)
+    modems = build(
+        _configuration(arguments), directory=directory, network=network, opens=opens, pin=arguments.pin,
+        persona=arguments.persona,
+    )  # fmt: skip
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    for modem in modems:
+        modem.start()
+    control = Control(modems, network)
+    await control.listen(control_path)
+    told = [
+        {"name": m.name, "port": str(m.line.link), "imei": m.imei, "imsi": m.sim.imsi, "iccid": m.sim.iccid,
+         "number": m.sim.number}
+        for m in modems
+    ]  # fmt: skip
+    ready = {"ready": True, "control": str(control_path), "ledger": str(ledger_path), "modems": told}
+    print(json.dumps(ready), flush=True)
+    try:
+        await stop.wait()
+    finally:
+        await control.close()
+        for modem in modems:
+            modem.unplug()
+        opens.close()
+        ledger.close()
+        with contextlib.suppress(FileNotFoundError):
+            control_path.unlink()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 after a signal, 2 for a wrong configuration."""
+    try:
+        arguments = _arguments(argv)
+        arguments.directory.mkdir(parents=True, exist_ok=True)
+        (arguments.directory / "control").unlink(missing_ok=True)
+        asyncio.run(serve(arguments, arguments.directory))
+    except (SettingError, ValueError, KeyError) as error:
+        print(f"hil.emulator: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Who opens and closes the emulated ports: inotify on the pty slaves (Linux).
+
+A pty master does not learn that a reader opened or closed the slave while the emulator itself keeps it open, and the
+emulator must keep it open: else the death of the reader would hang up the line, which no USB modem does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+_IN_CLOSE: Final = 0x08 | 0x10
+_IN_OPEN: Final = 0x20
+_IN_NONBLOCK: Final = 0o4000
+_IN_CLOEXEC: Final = 0o2000000
+_EVENT: Final = struct.Struct("iIII")
+
+
+class Opens:
+    """Calls ``watch``'s function with True for each open and False for each close of a path."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1")
+        self._watched: dict[int, Callable[[bool], None]] = {}
+        loop.add_reader(self._fd, self._readable)
+
+    def watch(self, path: str, told: Callable[[bool], None]) -> int:
+        """Begin; returns the handle for ``forget``."""
+        handle: int = self._libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_OPEN | _IN_CLOSE)
+        if handle < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", path)
+        self._watched[handle] = told
+        return handle
+
+    def forget(self, handle: int) -> None:
+        self.drain()
+        if self._watched.pop(handle, None) is not None:
+            self._libc.inotify_rm_watch(self._fd, handle)
+
+    def drain(self) -> None:
+        """Take the events that are already there, so that what is asked next is up to date."""
+        self._readable()
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(data):
+            handle, mask, _, length = _EVENT.unpack_from(data, at)
+            at += _EVENT.size + length
+            told = self._watched.get(handle)
+            if told is not None and mask & (_IN_OPEN | _IN_CLOSE):
+                told(bool(mask & _IN_OPEN))
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
