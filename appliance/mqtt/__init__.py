@@ -4,12 +4,28 @@
 
     settings   what a user may set; imports no MQTT library, so that the settings can be read without it
     topics     PURE: topic ↔ meaning
+    payload    PURE: a command's JSON, read strictly
     client     paho-mqtt on the asyncio loop: one link after another, for ever; knows no topic's meaning
     door       the meaning: commands to the hub, the hub's events to the broker
 
-``MqttDoor`` is imported from :mod:`appliance.mqtt.door` by whoever opens the door, and only then.
+paho-mqtt is imported when :class:`MqttDoor` is first asked for.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from appliance.mqtt.settings import MqttSettings
 
-__all__ = ["MqttSettings"]
+if TYPE_CHECKING:
+    from appliance.mqtt.door import MqttDoor
+
+__all__ = ["MqttDoor", "MqttSettings"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the door on first use (PEP 562): reading the settings must not cost an MQTT client."""
+    if name == "MqttDoor":
+        return import_module("appliance.mqtt.door").MqttDoor
+    raise AttributeError(name)

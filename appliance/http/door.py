@@ -1,0 +1,202 @@
+"""The HTTP door: the server's life, and what holds for every request.
+
+Promises: 202 is answered only after the hub's commit (S1). Every refusal is a problem document with a stable code.
+Every route but those marked public needs a token with one of the route's scopes. Nothing that a client sends ends
+the server. Cancelling :meth:`HttpDoor.run` closes the listener, ends the event streams and the waits, lets running
+requests finish for STOP_TIME and returns.
+
+What it does not do: TLS (a proxy's business), CORS (no foreign page may use a user's token), sessions, cookies.
+
+Theory of operation: the rows of :data:`~appliance.http.routes.ROUTES` become aiohttp routes. Around each handler stand,
+from outside: the error page (anything raised → a problem document), the gate (token → client), the scope check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from appliance.errors import Rejected, StoreError, StoreFull
+from appliance.http.auth import Gate, allows, bearer
+from appliance.http.handlers import Call
+from appliance.http.problem import of_rejected, of_status, problem
+from appliance.http.routes import ROUTES, Route
+from appliance.http.tail import Ends
+from appliance.hub import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from aiohttp.typedefs import Handler
+
+    from appliance.http.settings import HttpSettings
+    from appliance.hub import Hub
+
+__all__ = ["HttpDoor"]
+
+log = logging.getLogger(__name__)
+
+STOP_TIME = 3.0
+"""Seconds that running requests get to finish when the hub stops."""
+
+HEADERS = {
+    "Server": "modemhub",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every response: nothing of it is cached, framed, sniffed or executed."""
+
+NOBODY = Client("", frozenset())
+"""Who asks a public route."""
+
+
+class HttpDoor:
+    """Run :meth:`run` as a vital task; cancelling it is the graceful stop."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        settings: HttpSettings,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.hub = hub
+        self.ready = asyncio.Event()
+        """Set once the door listens."""
+        self.stopping = asyncio.Event()
+        self.address: tuple[str, int] = ("", 0)
+        """Where it listens, once ready: the port is known then, also when it was 0."""
+        self._settings = settings
+        self._sleep = sleep
+        self._gate = Gate(hub, now=now)
+        self._ends = Ends(hub)
+        self._streams = 0
+
+    async def run(self) -> None:
+        """Listen and serve until cancelled.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._errors])
+        app.on_response_prepare.append(_harden)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, self._served(route))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIME, handle_signals=False)
+        ends = asyncio.create_task(self._ends.run(), name="ends of messages")
+        try:
+            await runner.setup()
+            host, port = self._settings.address
+            await web.TCPSite(runner, host, port).start()
+            self.address = runner.addresses[0][:2]
+            self.ready.set()
+            log.info("HTTP listens on %s port %d", *self.address)
+            await ends
+        finally:
+            self.stopping.set()
+            ends.cancel()
+            await runner.cleanup()
+            await asyncio.wait({ends})
+
+    # ------------------------------------------------------------------ around every handler
+
+    def _served(self, route: Route) -> Handler:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            token = bearer(request)
+            client = NOBODY
+            if not route.public:
+                client = await self._gate.client(token, peer=request.remote or "")
+                if not allows(client, route.scopes):
+                    names = " or ".join(sorted(route.scopes))
+                    raise Rejected("forbidden", f"this needs the scope {names}; the token {client.name} lacks it")
+            return await route.handler(Call(request, client, token or "", self))
+
+        return serve
+
+    @web.middleware
+    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whatever is raised becomes a problem document."""
+        path = request.path
+        try:
+            return await handler(request)
+        except Rejected as error:
+            response = of_rejected(error, instance=path)
+            if error.code == "unauthorized":
+                response.headers["WWW-Authenticate"] = 'Bearer realm="modemhub"'
+            return response
+        except StoreFull:
+            return problem("store_full", "the disk is full: nothing new is accepted", retry_after=60, instance=path)
+        except StoreError as error:
+            log.error("the store failed: %s", error)  # noqa: TRY400 - where it failed is the store's to say
+            return problem("unavailable", "the store failed; the hub's log tells why", retry_after=10, instance=path)
+        except web.HTTPException as error:
+            return of_status(error, instance=path)
+        except Exception:  # a door's outermost handler: one request must not take the others with it
+            log.exception("%s %s failed", request.method, request.match_info.route.resource or "?")
+            return problem("internal", "the hub failed at this request; its log tells why", instance=path)
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait_for_ends(self, ids: Sequence[str], seconds: float) -> None:
+        """Wait until all these messages have ended, the time is over, or the hub stops."""
+        waits = [asyncio.create_task(self._ends.wait(one)) for one in ids]
+        every = asyncio.create_task(_all(waits))
+        limits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(_set(self.stopping))]
+        try:
+            await asyncio.wait([every, *limits], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*waits, every, *limits):
+                task.cancel()
+            await asyncio.gather(*waits, every, *limits, return_exceptions=True)
+
+    async def event_or_heartbeat(self, after: int) -> bool:
+        """Wait for an event after this one; False when it is time for a sign of life, or the hub stops."""
+        event = asyncio.create_task(self.hub.wait_event(after))
+        others = [
+            asyncio.ensure_future(self._sleep(self._settings.heartbeat)),
+            asyncio.create_task(_set(self.stopping)),
+        ]
+        try:
+            await asyncio.wait([event, *others], return_when=asyncio.FIRST_COMPLETED)
+            return event.done()
+        finally:
+            for task in (event, *others):
+                task.cancel()
+            await asyncio.gather(event, *others, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count an event stream while it lasts.
+
+        Raises:
+            Rejected: ``unavailable``, when there are too many.
+        """
+        if self._streams >= self._settings.max_streams:
+            raise Rejected("unavailable", f"{self._streams} event streams are open already", retry_after=10)
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = HEADERS["Server"]
