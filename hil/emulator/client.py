@@ -31,7 +31,7 @@ def _checked(line: bytes) -> dict[str, Any]:
 
 
 class ControlClient:
-    """``client.call("deliver", number="+44…", text="…")`` sends a verb and waits for its answer."""
+    """``client("deliver", number="+44…", text="…")`` sends a verb and waits for its answer."""
 
     def __init__(self, path: str | Path, *, timeout: float = 60.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -39,19 +39,19 @@ class ControlClient:
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rb")
 
-    def call(self, verb: str, /, **words: Any) -> dict[str, Any]:
+    def __call__(self, verb: str, /, **words: Any) -> dict[str, Any]:
         """Send a verb; returns the answer without its ``ok``; raises ControlFailed with its error."""
         self._socket.sendall(json.dumps({"do": verb, **words}).encode() + b"\n")
         return _checked(self._file.readline())
 
     def modem(self, **which: Any) -> dict[str, Any]:
         """The status of one modem."""
-        found: dict[str, Any] = self.call("status", **which)["modems"][0]
+        found: dict[str, Any] = self("status", **which)["modems"][0]
         return found
 
     def ledger(self, kind: str | None = None, since: int = 0) -> list[dict[str, Any]]:
         """Rows of the ledger, all kinds or one."""
-        rows: list[dict[str, Any]] = self.call("ledger", since=since, kind=kind)["rows"]
+        rows: list[dict[str, Any]] = self("ledger", since=since, kind=kind)["rows"]
         return rows
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class ControlClient:
 
 
 class AsyncControlClient:
-    """As ControlClient, one call at a time: ``await client.call("status")``."""
+    """As ControlClient, one call at a time: ``await client("status")``."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
