@@ -1,0 +1,103 @@
+"""The event table: what happened, in order, for doors that tail it with a cursor each.
+
+Promise
+    ``seq`` grows by commit order and is never given twice; an event is seen by all readers or by none. A door that
+    moves its cursor only after its work is done (PUBACK) loses nothing and is told in order, across crashes.
+
+What it does not do
+    It does not know which kinds there are, and it does not wait: ``Journal.committed`` does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from appliance.store.clock import rfc3339
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Mapping
+
+    from appliance.store.journal import Transaction
+
+__all__ = ["Event", "advance", "after", "cursor", "forget", "last", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        seq: its place in the order of all events, from 1.
+        kind: ``message``, ``received``, ``store``, …
+        subject: what it is about, as a message id.
+        at: RFC 3339, UTC.
+        body: JSON object.
+    """
+
+    seq: int
+    kind: str
+    subject: str
+    at: str
+    body: dict[str, Any]
+
+
+def after(db: sqlite3.Connection, seq: int, *, kinds: Collection[str] | None = None, limit: int = 256) -> list[Event]:
+    """The events with a greater seq than ``seq``, oldest first; of these kinds only, when given.
+
+    An empty list means that nothing of the kinds is committed after ``seq``: the door may then move its cursor to the
+    ``last`` that it read before.
+    """
+    if kinds is None:
+        rows = db.execute(
+            "SELECT seq, kind, subject, at, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        )
+    else:
+        rows = db.execute(
+            "SELECT seq, kind, subject, at, body FROM event"
+            " WHERE seq > ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+            (seq, json.dumps(list(kinds)), limit),
+        )
+    return [
+        Event(
+            seq=row["seq"],
+            kind=row["kind"],
+            subject=row["subject"],
+            at=rfc3339(row["at"]),
+            body=json.loads(row["body"]),
+        )
+        for row in rows
+    ]
+
+
+def record(tx: Transaction, kind: str, subject: str, body: Mapping[str, object]) -> int:
+    """Append an event that changes no row, as an incoming call; returns its seq."""
+    return tx.emit(kind, subject, body)
+
+
+def last(db: sqlite3.Connection) -> int:
+    """The seq of the newest event ever, 0 when there was none; also when it has been forgotten since."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+    return 0 if row is None else int(row["seq"])
+
+
+def cursor(db: sqlite3.Connection, door: str) -> int | None:
+    """How far this door has told, or None when it never did."""
+    row = db.execute("SELECT seq FROM cursor WHERE door = ?", (door,)).fetchone()
+    return None if row is None else int(row["seq"])
+
+
+def advance(tx: Transaction, door: str, seq: int) -> None:
+    """This door has told everything up to ``seq``; never moves back."""
+    tx.db.execute(
+        "INSERT INTO cursor (door, seq, at) VALUES (?, ?, ?) ON CONFLICT (door) DO UPDATE"
+        " SET seq = excluded.seq, at = excluded.at WHERE excluded.seq > cursor.seq",
+        (door, seq, tx.wall),
+    )
+
+
+def forget(tx: Transaction, door: str) -> None:
+    """This door is no more: events need not be kept for it."""
+    tx.db.execute("DELETE FROM cursor WHERE door = ?", (door,))

@@ -1,0 +1,83 @@
+"""Bearer tokens, as SHA-256 digests: what is stored lets nobody in.
+
+A token has 192 random bits, so that a plain digest without salt or stretching is enough, and looking it up by an index
+tells nothing that helps to guess one. A revoked token stays as a row: its name may be given anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.errors import Rejected
+from appliance.store.clock import rfc3339
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection
+
+    from appliance.store.journal import Transaction
+
+__all__ = ["Token", "authenticate", "create", "revoke", "tokens"]
+
+DIGEST_OCTETS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token that lets somebody in: the client's name, what it may do, and since when (RFC 3339, UTC)."""
+
+    name: str
+    scopes: frozenset[str]
+    created_at: str
+
+
+def create(tx: Transaction, *, name: str, scopes: Collection[str], digest: bytes) -> None:
+    """Let the bearer of the token with this SHA-256 digest in, as ``name``.
+
+    Raises:
+        Rejected: ``token_exists``: a token of this name is valid already.
+        ValueError: the digest is not one of SHA-256.
+    """
+    if len(digest) != DIGEST_OCTETS:
+        raise ValueError(f"a SHA-256 digest has {DIGEST_OCTETS} octets, not {len(digest)}")
+    if tx.db.execute("SELECT 1 FROM token WHERE name = ? AND revoked_at IS NULL", (name,)).fetchone() is not None:
+        raise Rejected(
+            "token_exists", f"there is a token named {name} already: revoke it first, or choose another name"
+        )
+    tx.db.execute(
+        "INSERT INTO token (name, scopes, digest, created_at) VALUES (?, ?, ?, ?)",
+        (name, json.dumps(sorted(scopes)), digest, tx.wall),
+    )
+
+
+def revoke(tx: Transaction, *, name: str) -> None:
+    """This token lets nobody in any more.
+
+    Raises:
+        Rejected: ``not_found``.
+    """
+    changed = tx.db.execute(
+        "UPDATE token SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL", (tx.wall, name)
+    ).rowcount
+    if changed == 0:
+        raise Rejected("not_found", f"there is no token named {name}")
+
+
+def tokens(db: sqlite3.Connection) -> list[Token]:
+    """The tokens that are valid, by name."""
+    rows = db.execute("SELECT name, scopes, created_at FROM token WHERE revoked_at IS NULL ORDER BY name")
+    return [_token(row) for row in rows]
+
+
+def authenticate(db: sqlite3.Connection, digest: bytes) -> Token | None:
+    """The valid token with this SHA-256 digest, or None."""
+    row = db.execute(
+        "SELECT name, scopes, created_at FROM token WHERE digest = ? AND revoked_at IS NULL", (digest,)
+    ).fetchone()
+    return None if row is None else _token(row)
+
+
+def _token(row: sqlite3.Row) -> Token:
+    return Token(name=row["name"], scopes=frozenset(json.loads(row["scopes"])), created_at=rfc3339(row["created_at"]))
