@@ -83,18 +83,25 @@ async def rig(
     settings: Settings | None = None,
     emulator: Sequence[str] = (),
     crash_at: str | None = None,
+    await_modems: bool = True,
+    mqtt_port: int = 0,
+    http_port: int = 0,
 ) -> AsyncIterator[Rig]:
-    """Start everything in ``directory``; it is ready when every modem is online (not awaited with ``crash_at``)."""
+    """Start everything in ``directory``; it yields when every modem is online.
+
+    ``settings`` and ``emulator`` (command-line options) are passed on; a port of 0 is any that is free. Modems are not
+    awaited with ``crash_at`` or without ``await_modems``.
+    """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         emulated = await enter(Modems(directory / "m", modems, options=emulator))
-        serving = await enter(Broker(directory / "broker", broker))
+        serving = await enter(Broker(directory / "broker", broker, port=mqtt_port))
         observer = await enter(Observer(serving.port, protocol=serving.protocol))
-        hub = Hub(directory / "hub", ports=emulated.ports, mqtt=serving.url, settings=settings)
+        hub = Hub(directory / "hub", ports=emulated.ports, mqtt=serving.url, settings=settings, port=http_port)
         stack.push_async_exit(hub.__aexit__)
         await hub.start(crash_at=crash_at)
         api = await enter(Api(hub.address, hub.token))
         whole = Rig(emulated, serving, observer, hub, api)
-        if crash_at is None:
+        if crash_at is None and await_modems:
             await whole.ready()
         yield whole

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
-__all__ = ["Answer", "Api"]
+__all__ = ["Answer", "Api", "Event"]
 
 TIMEOUT = aiohttp.ClientTimeout(total=70)
 """Longer than the longest ``?wait=``."""
@@ -27,6 +28,15 @@ class Answer:
 
     def __str__(self) -> str:
         return f"{self.status} {self.json}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of the hub's stream."""
+
+    seq: int
+    kind: str
+    json: Any
 
 
 class Api:
@@ -50,16 +60,16 @@ class Api:
     ) -> None:
         await self._session.close()
 
-    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    async def call(self, method: str, path: str, content: Any = None, **headers: str) -> Answer:
         """One request; ``path`` is absolute. Header names are given with ``_`` for ``-``.
 
         Raises:
             aiohttp.ClientError: the hub is not there, or went away before it answered.
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._session.request(method, path, json=body, headers=named) as response:
-            json = await response.json(content_type=None) if response.content_length != 0 else None
-            return Answer(response.status, response.headers, json)
+        async with self._session.request(method, path, json=content, headers=named) as response:
+            body = await response.json(content_type=None) if response.content_length != 0 else None
+            return Answer(response.status, response.headers, body)
 
     async def get(self, path: str) -> Any:
         """The JSON of a page that must be there."""
@@ -76,6 +86,20 @@ class Api:
             raise AssertionError(f"POST {path} {command}: {answer}")
         message: dict[str, Any] = answer.json
         return message
+
+    async def events(self, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The hub's event stream from this event on, for ever; close it when done (``contextlib.aclosing``)."""
+        kind, number = "", 0
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with self._session.get("/api/v1/events", params={"after": after}, timeout=timeout) as response:
+            async for line in response.content:
+                match line.decode().rstrip("\r\n").partition(":"):
+                    case "id", _, value:
+                        number = int(value)
+                    case "event", _, value:
+                        kind = value.strip()
+                    case "data", _, value:
+                        yield Event(number, kind, json.loads(value))
 
     async def all_of(self, path: str, *, cursor: str) -> list[dict[str, Any]]:
         """Every item of a paged list: follows ``next`` as the query parameter ``cursor``."""

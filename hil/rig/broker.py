@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Broker", "free_port", "mosquitto_path"]
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nobody listens."""
+def free_port(*, wish: int = 0) -> int:
+    """A TCP port of 127.0.0.1 on which nobody listens: the one wished for, if it is free."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", wish))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -72,15 +72,22 @@ class Hub:
         ports: the ttys of its modems.
         mqtt: the broker's url, or None for no MQTT door.
         settings: sections and keys that differ from the rig's defaults.
+        port: where its HTTP door listens; 0 for any that is free.
     """
 
     def __init__(
-        self, directory: Path, *, ports: Sequence[str | Path], mqtt: str | None, settings: Settings | None = None
+        self,
+        directory: Path,
+        *,
+        ports: Sequence[str | Path],
+        mqtt: str | None,
+        settings: Settings | None = None,
+        port: int = 0,
     ) -> None:
         self.directory = directory
         self.config = directory / "modemhub.toml"
         self.log = directory / "hub.log"
-        self.address = f"http://127.0.0.1:{free_port()}"
+        self.address = f"http://127.0.0.1:{port or free_port()}"
         self.token = ""
         self._child: Child | None = None
         directory.mkdir(parents=True, exist_ok=True)

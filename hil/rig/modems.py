@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from hil.emulator.client import AsyncControlClient
 from hil.rig.process import Child
 
 if TYPE_CHECKING:
@@ -82,20 +82,16 @@ class Modems:
         return [modem.port for modem in self.all]
 
     async def do(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        """One control verb on a connection of its own; the answer.
+        """One control verb on a connection of its own, so that a ``wait`` holds up no other; the answer.
 
         Raises:
-            AssertionError: the emulator refused it.
+            ControlFailed: the emulator refused it.
         """
-        reader, writer = await asyncio.open_unix_connection(self._control, limit=1 << 26)
+        control = await AsyncControlClient.connect(self._control)
         try:
-            writer.write(json.dumps({"do": verb, **arguments}).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(await reader.readline())
+            return await control.call(verb, **arguments)
         finally:
-            writer.close()
-        if not answer.get("ok"):
-            raise AssertionError(f"emulator: {verb} {arguments}: {answer.get('error')}")
-        return answer
+            await control.close()
 
     async def deliver(self, modem: Modem, text: str, *, sender: str = "+447700900999", **more: Any) -> None:
         """Let the network deliver a text to this modem's SIM."""

@@ -36,6 +36,8 @@ class Heard:
     payload: bytes
     retain: bool
     dup: bool
+    correlation: bytes | None = None
+    """MQTT 5's Correlation Data."""
 
     @property
     def json(self) -> Any:
@@ -83,7 +85,9 @@ class Observer:
         self._loop.call_soon_threadsafe(self._subscribed.set)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        heard = Heard(self._loop.time(), message.topic, bytes(message.payload), message.retain, message.dup)
+        correlation = getattr(message.properties, "CorrelationData", None)
+        payload = bytes(message.payload)
+        heard = Heard(self._loop.time(), message.topic, payload, message.retain, message.dup, correlation)
         self._loop.call_soon_threadsafe(self.heard.add, heard)
 
     def _on_publish(self, _client: object, _data: object, mid: int, *_: object) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 __all__ = ["PATIENCE", "Overdue", "Record"]
 
@@ -45,6 +45,16 @@ class Record(Generic[T]):
         """Wake those who wait although nothing was appended."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    async def each(self) -> AsyncIterator[T]:
+        """Every item from the first on, each as soon as it has come, for ever."""
+        seen = 0
+        while True:
+            changed = self._changed
+            while seen < len(self.items):
+                yield self.items[seen]
+                seen += 1
+            await changed.wait()
 
     async def until(self, answer: Callable[[list[T]], R | None], what: str, *, within: float = PATIENCE) -> R:
         """The first truthy ``answer`` to all that has come; asked again whenever something comes.
