@@ -44,8 +44,10 @@ __all__ = [
     "cpms_stores",
     "csms_service",
     "csq_dbm",
+    "direct_length",
     "final",
     "iccid",
+    "iccid_of_file",
     "imei",
     "imsi",
     "indication",
@@ -504,6 +506,11 @@ def indication(line: str) -> tuple[str | None, int | None]:
     return _store(fields[0]), _int(fields[1]) if len(fields) > 1 else None
 
 
+def direct_length(line: str) -> int | None:
+    """TPDU octets stated by a ``+CMT``, ``+CDS`` header; None where it states none. Some put a comma before it."""
+    return _int(_fields(line.partition(":")[2])[-1])
+
+
 def reference(line: str) -> int:
     """TP-MR of a ``+CMGS: <mr>[,<ackpdu>]`` line, 0 to 255.
 
@@ -726,6 +733,18 @@ def iccid(line: str) -> Iccid:
     if found is None:
         raise AnswerError(line, "no ICCID")
     return Iccid(found[1])
+
+
+def iccid_of_file(line: str) -> Iccid:
+    """The ICCID of ``+CRSM: 144,0,<EF_ICCID>``: the ten octets of the SIM's file, digits swapped (27.007 §8.18).
+
+    Raises:
+        AnswerError: another status, or no ICCID in it.
+    """
+    fields = _fields(_behind(line, "+CRSM"))
+    octets = fields[2].strip('"') if len(fields) > 2 and _int(fields[0]) == 144 else ""
+    swapped = "".join(octets[at + 1 : at + 2] + octets[at : at + 1] for at in range(0, len(octets), 2))
+    return iccid(swapped)
 
 
 def own_number(lines: Sequence[str]) -> str | None:

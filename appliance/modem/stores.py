@@ -1,0 +1,184 @@
+"""The storages of one modem for short messages: which there are, how full, reading and deleting.
+
+Promise: a message is read and deleted in the storage that it was told to be in. What cannot be read does not keep the
+others from being read. Messages that somebody stored to be sent are never touched.
+
+Theory of operation
+    AT+CPMS has up to three places: <mem1> for reading and deleting, <mem2> for sending from, <mem3> for what arrives.
+    ``discover`` finds the names and the number of places (two on some modems). Selecting <mem1> tells the fill of it.
+    AT+CMGL=4 reads a storage at once. Some firmwares refuse it, or answer nothing although messages are there: then
+    each index is asked for, once for each fill, from 0: modems begin at 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from appliance.at import answers
+from appliance.errors import CommandFailed
+from appliance.modem import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from appliance.at.answers import Stored
+    from appliance.modem.commands import Timed
+
+__all__ = ["Ask", "Place", "Stores"]
+
+_PROBE_LIMIT: Final = 512
+"""Indexes asked for one by one; the largest storage known has 255 places."""
+
+_GONE: Final = frozenset({"cms_321", "cme_21", "cme_22"})
+"""Nothing is at this index: already deleted."""
+
+
+class Ask(Protocol):
+    """How a command is given: raises ``CommandFailed``, ``AnswerTimeout`` or ``PortGone``."""
+
+    async def __call__(self, timed: Timed, /) -> list[str]:
+        """Return the lines of its answer."""
+
+
+Place = tuple[str, int]
+"""A storage and an index in it."""
+
+
+class Stores:
+    """The storages of a modem; made anew for each bring-up."""
+
+    def __init__(self, ask: Ask, preferred: Sequence[str]) -> None:
+        """Know nothing yet; ``preferred`` is the order in which storages are wanted."""
+        self._ask = ask
+        self._preferred = tuple(preferred)
+        self._places = 3
+        self._selected: str | None = None
+        self._probed: dict[str, int] = {}
+        self._gauge: dict[str, tuple[int, int]] = {}
+        self.names: tuple[str, ...] = ()
+        """What is swept; the one for arriving messages last, so that it stays selected."""
+
+    @property
+    def receiving(self) -> str | None:
+        """Where arriving messages are stored; None where the modem has no storage that can be used."""
+        return self.names[-1] if self.names else None
+
+    @property
+    def gauge(self) -> Mapping[str, tuple[int, int]]:
+        """(used, total) of each storage that was selected so far."""
+        return dict(self._gauge)
+
+    async def discover(self) -> None:
+        """Find the storages and choose the one for arriving messages.
+
+        Raises:
+            AnswerTimeout, PortGone: as the commands do.
+        """
+        groups = await self._known()
+        readable = groups[0] if groups else ()
+        receiving = groups[-1] if groups else ()
+        wanted = [store for store in self._preferred if store in readable or not readable]
+        self.names = ()
+        for store in [store for store in wanted if store in receiving and store != "SR"] or wanted:
+            if await self._receive_in(store):
+                others = [other for other in wanted if other != store and not (readable == () or other == "MT")]
+                if store == "MT":
+                    others = [other for other in others if other == "SR"]
+                self.names = (*others, store)
+                return
+
+    async def _known(self) -> tuple[tuple[str, ...], ...]:
+        try:
+            lines = await self._ask(commands.STORES_KNOWN)
+        except CommandFailed:
+            return ()
+        return answers.cpms_stores(lines[0]) if lines else ()
+
+    async def _receive_in(self, store: str) -> bool:
+        for places in range(self._places, 0, -1):
+            try:
+                lines = await self._ask(commands.select(*[store] * places))
+            except CommandFailed:
+                continue
+            self._places = places
+            self._note(store, lines)
+            return True
+        return False
+
+    def _note(self, store: str, lines: Sequence[str]) -> None:
+        self._selected = store
+        for line in lines:
+            try:
+                _, used, total = answers.cpms_gauge(line)[0]
+            except answers.AnswerError:
+                continue
+            self._gauge[store] = (used, total)
+
+    async def select(self, store: str, *, again: bool = False) -> None:
+        """Make a storage the one that is read and deleted from; ``again``: also where it should be already.
+
+        Raises:
+            CommandFailed: the modem has no such storage (now).
+        """
+        if self._selected == store and not again:
+            return
+        self._selected = None
+        several = self._places if store == self.receiving else 1
+        self._note(store, await self._ask(commands.select(*[store] * several)))
+
+    async def listing(self, store: str) -> list[tuple[int, Stored]]:
+        """Everything in a storage that arrived, with its index.
+
+        Raises:
+            CommandFailed: the storage cannot be selected.
+        """
+        await self.select(store, again=True)
+        try:
+            found = answers.stored(await self._ask(commands.LIST_ALL))
+        except CommandFailed:
+            found = ()
+        if not found:
+            return await self._one_by_one(store)
+        listed = [(entry.index, entry) for entry in found if entry.index is not None and not entry.outgoing]
+        return [(index, entry if entry.raw else await self.read(store, index) or entry) for index, entry in listed]
+
+    async def _one_by_one(self, store: str) -> list[tuple[int, Stored]]:
+        used, total = self._gauge.get(store, (0, 0))
+        if self._probed.get(store, 0) == used:
+            return []
+        self._probed[store] = used
+        found: list[tuple[int, Stored]] = []
+        for index in range(min(total + 1, _PROBE_LIMIT)):
+            entry = await self.read(store, index)
+            if entry is not None and not entry.outgoing:
+                found.append((index, entry))
+        return found
+
+    async def read(self, store: str, index: int) -> Stored | None:
+        """One message; None where nothing is.
+
+        Raises:
+            CommandFailed: the storage cannot be selected.
+        """
+        await self.select(store)
+        try:
+            found = answers.stored(await self._ask(commands.read(index)))
+        except CommandFailed:
+            return None
+        return found[0] if found and found[0].raw else None
+
+    async def delete(self, store: str, index: int) -> None:
+        """Delete one message; one that is not there any more is deleted.
+
+        Raises:
+            CommandFailed: the modem refuses.
+        """
+        await self.select(store)
+        try:
+            await self._ask(commands.delete(index))
+        except CommandFailed as error:
+            if error.reason.code not in _GONE:
+                raise
+        used, total = self._gauge.get(store, (0, 0))
+        self._gauge[store] = (max(used - 1, 0), total)
+        self._probed.pop(store, None)
