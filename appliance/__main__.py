@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        code: int = options.command(options)
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
         return WRONG_USAGE
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FINE
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,16 +12,17 @@ import logging
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, sms
-from appliance.errors import Rejected, SmsEncodeError
+from appliance.errors import Rejected, SettingsError, SmsEncodeError
 from appliance.hub.countries import home_country
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.inbound import Inbound
 from appliance.hub.outbound import Dispatcher
 from appliance.hub.roster import Roster
-from appliance.modem import Modem, load_profiles, open_port
+from appliance.modem import Modem, generic, open_port, shipped
 from appliance.store import events, identity, inbound, outbound, retention, sims, tokens
 from appliance.types import Iccid, Imsi, MessageId
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from appliance.hub.settings import ModemSettings, PolicySettings, SimSettings
     from appliance.modem import ArrivedPdu, ModemStatus
     from appliance.store import HubClock, Journal
-    from appliance.supervisor import Supervisor, Tended
+    from appliance.supervisor import Supervisor
     from appliance.types import Imei
 
 __all__ = ["Client", "Event", "Hub", "Page", "Sent"]
@@ -123,11 +124,11 @@ class Hub:
         self._inbound = Inbound(journal, sleep=sleep)
         self._roster = Roster()
         self._dispatchers: dict[Imsi, Dispatcher] = {}
-        self._sessions: dict[str, Tended] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
         self._unable_since: dict[Imsi, int] = {}
         self._reference = 0
         self._queues_stale = asyncio.Event()
+        self._calls: asyncio.Queue[tuple[Imei, dict[str, Any]]] = asyncio.Queue()
 
     # ------------------------------------------------------------------ life
 
@@ -144,16 +145,18 @@ class Hub:
         self._supervisor.vital("inbound", self._inbound.run)
         self._supervisor.tend("upkeep", self._upkeep)
         self._supervisor.tend("queue lengths", self._tell_queues)
-        profiles = load_profiles()
+        self._supervisor.tend("calls", self._tell_calls)
+        profiles = {profile.name: profile for profile in shipped()}
         for settings in self._modem_settings:
+            profile = generic() if settings.profile is None else profiles.get(settings.profile)
+            if profile is None:
+                raise SettingsError(
+                    f'modems.profile: there is no "{settings.profile}"; there are: {", ".join(profiles)}'
+                )
             modem = Modem(
-                lambda port=settings.port: open_port(port),
-                port_name=settings.port,
-                profile=profiles.choose(settings.profile),
-                host=self,
-                pin=self._pin,
+                partial(open_port, settings.port), port_name=settings.port, profile=profile, host=self, pin=self._pin
             )
-            self._sessions[settings.port] = self._supervisor.tend(f"modem {settings.port}", modem.run)
+            self._supervisor.tend(f"modem {settings.port}", modem.run)
 
     async def breathe(self) -> None:
         """Return once the event loop and the journal's writer have both turned: the proof of life."""
@@ -195,6 +198,11 @@ class Hub:
                 if moved:
                     log.warning("%d messages of SIM %s go out by SIM %s", moved, _hide(imsi), _hide(able))
                     self._wake(able)
+
+    async def _tell_calls(self) -> None:
+        while True:
+            imei, call = await self._calls.get()
+            await self._journal.write(events.record, "call", imei, call)
 
     async def _tell_queues(self) -> None:
         while True:
@@ -238,9 +246,9 @@ class Hub:
         """A PDU was deleted on the modem."""
         await self._inbound.removed(pdu)
 
-    async def called(self, imei: Imei, imsi: Imsi, number: str | None) -> None:
+    def called(self, imei: Imei, imsi: Imsi, number: str | None) -> None:
         """Somebody rings."""
-        await self._journal.write(events.record, "call", imei, {"modem": imei, "sim": imsi, "from": number})
+        self._calls.put_nowait((imei, {"modem": imei, "sim": imsi, "from": number}))
 
     async def may_try_pin(self, iccid: Iccid, pin: str) -> bool:
         """Whether this PIN may be tried on this SIM: once and never again, also after a restart (promise M2)."""
@@ -322,6 +330,7 @@ class Hub:
                     flash=command.flash,
                     ttl_ms=int(lifetime * 1000),
                     segments=tpdus,
+                    replaces_key=reusable_key and command.id is None,
                     extra={} if given == recipient else {"to_given": given},
                 )
             )
@@ -330,7 +339,6 @@ class Hub:
             messages,
             client_cap=self._policy.client_daily_cap if client_daily_cap is None else client_daily_cap,
             sim_cap=self._policy.sim_daily_cap,
-            replaces_key=reusable_key and command.id is None,
         )
         for message in messages:
             self._wake(message.imsi)

@@ -94,7 +94,7 @@ class Inbound:
                         recipient=str(report.recipient),
                         outcome=report.outcome.value,
                         status=report.status,
-                        text=report.outcome_text,
+                        text=report.text,
                         discharged_at=report.discharge_time.isoformat() if report.discharge_time else None,
                     )
                 case sms.SmsDeliver() as deliver:

@@ -25,6 +25,7 @@ import logging
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from appliance.errors import ModemError, StoreFull, SubmitInDoubt, SubmitRefused
+from appliance.sms import with_reject_duplicates
 from appliance.store import outbound
 from appliance.types import Reason, RetryClass
 
@@ -131,6 +132,7 @@ class Dispatcher:
         if modem is None:
             await self._broken_off(claim, handed_over=False)
             return None
+        tpdu = with_reject_duplicates(claim.tpdu) if claim.reject_duplicates else claim.tpdu
         handed_over = False
 
         async def payload_next() -> None:
@@ -139,7 +141,7 @@ class Dispatcher:
             handed_over = True
 
         try:
-            mr = await modem.submit(claim.tpdu, payload_next=payload_next)
+            mr = await modem.submit(tpdu, payload_next=payload_next)
         except SubmitRefused as refused:
             return await self._refused(claim, refused.reason)
         except SubmitInDoubt as doubt:

@@ -26,7 +26,7 @@ class Roster:
     def __init__(self) -> None:
         self._statuses: dict[Imei, ModemStatus] = {}
         self._able: dict[Imsi, Modem] = {}
-        self._queues: Mapping[str | None, int] = {}
+        self._queues: Mapping[str, int] = {}
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -38,7 +38,7 @@ class Roster:
             self._statuses[status.imei] = status
             self._bump()
 
-    def queues(self, depths: Mapping[str | None, int]) -> None:
+    def queues(self, depths: Mapping[str, int]) -> None:
         """How many segments wait for each SIM."""
         if depths != self._queues:
             self._queues = depths
