@@ -1,4 +1,4 @@
-"""How clients of the house behave: what was not confirmed they ask for again, with the same id, until it has its end."""
+"""How clients of the house behave: what was not confirmed they ask for again, with the same id, until the end."""
 
 from __future__ import annotations
 

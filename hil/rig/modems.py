@@ -130,9 +130,9 @@ class Modems:
             if line["kind"] == "submit" and line["accepted"]
         ]
 
-    def texts(self) -> list[tuple[str, str]]:
+    def texts(self) -> list[tuple[str, str | None]]:
         """(recipient, text) of every message that is complete at the network, in order."""
-        return [(line["da"], line["text"]) for line in self.ledger() if line["kind"] == "message"]
+        return [(line["da"], line.get("text")) for line in self.ledger() if line["kind"] == "message"]
 
     def times_sent(self) -> dict[tuple[str, str], list[Sent]]:
         """Accepted single-segment submits by (recipient, text): the list is as long as it was sent often."""

@@ -234,7 +234,7 @@ async def test_a_storage_that_is_full_at_the_start_is_emptied_and_what_waited_in
         await whole.restart_hub()
         await until_received(whole, *texts)
         (status,) = (await whole.modems.do("status"))["modems"]
-        assert status["held"] == 0
+        assert status["held"] == []
 
 
 async def test_two_indications_of_one_text_and_a_redelivery_are_one_message(place: Path) -> None:
