@@ -1,0 +1,162 @@
+"""For tests: ``Terminal`` speaks to a modem's tty octet by octet; ``Bench`` lends modems that nobody used before.
+
+A wait ends when its octets are there; the time-out only bounds a test that fails.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import tempfile
+import termios
+import time
+import tty
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from hil.emulator.client import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE: Final = 10.0
+_FLEET: Final = 16
+
+
+class Terminal:
+    """A raw tty: what is sent and what is expected, to the octet."""
+
+    def __init__(self, port: str | Path) -> None:
+        self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._fd)
+        self._pending = b""
+
+    def send(self, octets: bytes) -> None:
+        os.write(self._fd, octets)
+
+    def until(self, marker: bytes, *, patience: float = _PATIENCE) -> bytes:
+        """Everything up to and with the marker; raises TimeoutError with what came instead."""
+        deadline = time.monotonic() + patience
+        while marker not in self._pending:
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"{marker!r} did not come, but {self._pending!r}")
+            self._pending += os.read(self._fd, 65536)
+        end = self._pending.index(marker) + len(marker)
+        found, self._pending = self._pending[:end], self._pending[end:]
+        return found
+
+    def final(self, command: str) -> tuple[list[str], str]:
+        """Send a command (echo off); its information lines and its final result."""
+        self.send(command.encode() + b"\r")
+        lines: list[str] = []
+        while True:
+            self.until(b"\r\n")
+            line = self.until(b"\r\n")[:-2].decode("latin-1") if not lines or lines[-1] == "" else ""
+            while line:
+                if line in ("OK", "ERROR") or line.startswith(("+CMS ERROR", "+CME ERROR")):
+                    return [text for text in lines if text], line
+                lines.append(line)
+                line = self.until(b"\r\n")[:-2].decode("latin-1")
+            lines.append("")
+
+    def ok(self, *commands: str) -> list[str]:
+        """The information lines of the last command; all must end with OK."""
+        lines: list[str] = []
+        for command in commands:
+            lines, result = self.final(command)
+            assert result == "OK", f"{command}: {result}"
+        return lines
+
+    def submit(self, pdu: str, *, length: int | None = None) -> bytes:
+        """AT+CMGS with a PDU; what comes after it up to the final result."""
+        tpdu = len(pdu) // 2 - 1 - int(pdu[:2], 16)
+        self.send(f"AT+CMGS={tpdu if length is None else length}\r".encode())
+        assert self.until(b"> ").endswith(b"\r\n> ")
+        self.send(pdu.encode() + b"\x1a")
+        answer = self.until(b"\r\n") + self.until(b"\r\n")
+        return answer + (self.until(b"OK\r\n") if b"+CMGS" in answer else b"")
+
+    def quiet(self) -> None:
+        """Nothing else came: the very next octets answer this AT."""
+        self.send(b"AT\r")
+        answer = self.until(b"OK\r\n")
+        assert answer == b"\r\nOK\r\n", answer
+
+    def wait_hangup(self) -> None:
+        """Until the other side hung up."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLHUP)
+        assert poll.poll(_PATIENCE * 1000)
+
+    def close(self) -> None:
+        termios.tcflush(self._fd, termios.TCIOFLUSH)
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Unused:
+    """A modem of its own: ``control`` acts on it alone, ``terminal`` is its open tty with echo off."""
+
+    def __init__(self, emulator: Emulator, identity: dict[str, Any]) -> None:
+        self.emulator = emulator
+        self.identity = identity
+        self.port: str = identity["port"]
+        self.imsi: str = identity["imsi"]
+        self.number: str = identity["number"]
+        self.terminal = Terminal(self.port)
+
+    def control(self, verb: str, /, **words: Any) -> dict[str, Any]:
+        return self.emulator.control(verb, imsi=self.imsi, **words)
+
+    def status(self) -> dict[str, Any]:
+        return self.emulator.control.modem(imsi=self.imsi)
+
+    def wait(self, **status: Any) -> None:
+        """Until the status says so."""
+        self.control("wait", status=status, timeout=_PATIENCE)
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """This SIM's rows of the ledger."""
+        return [row for row in self.emulator.control.ledger(kind) if row["imsi"] == self.imsi]
+
+    def deliver(self, text: str = "hello", sender: str = "+447700900999", **words: Any) -> dict[str, Any]:
+        return self.control("deliver", **{"from": sender, "text": text, **words})
+
+    def reopen(self) -> Terminal:
+        """Close the tty and open it anew."""
+        self.terminal.close()
+        self.terminal = Terminal(self.port)
+        return self.terminal
+
+
+class Bench:
+    """Lends modems; starts a process for each sixteen."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._running: list[tuple[tempfile.TemporaryDirectory[str], Emulator]] = []
+        self._free: Iterator[Unused] = iter(())
+
+    def lend(self) -> Unused:
+        modem = next(self._free, None)
+        if modem is None:
+            place = tempfile.TemporaryDirectory()
+            emulator = Emulator(Path(place.name), "--modems", str(_FLEET), *self._arguments)
+            self._running.append((place, emulator))
+            self._free = (Unused(emulator, identity) for identity in emulator.modems)
+            modem = next(self._free)
+        modem.terminal.send(b"ATE0\r")
+        modem.terminal.until(b"OK\r\n")
+        modem.terminal.ok("AT+CMEE=1", "AT+CMGF=0")
+        return modem
+
+    def close(self) -> None:
+        for place, emulator in self._running:
+            emulator.close()
+            place.cleanup()
