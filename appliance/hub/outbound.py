@@ -20,9 +20,8 @@ full is kept and written again until it can: it must not be forgotten.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from appliance.errors import ModemError, StoreFull, SubmitInDoubt, SubmitRefused
 from appliance.sms import with_reject_duplicates
@@ -32,11 +31,10 @@ from appliance.types import Reason, RetryClass
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from appliance.modem import Modem
     from appliance.store import HubClock, Journal, Transaction
     from appliance.types import Imsi
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Submitter"]
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +59,13 @@ FULL_DISK_RETRY = 1.0
 """Seconds between attempts to write a result on a full disk."""
 
 
+class Submitter(Protocol):
+    """What a dispatcher needs of a modem."""
+
+    async def submit(self, tpdu: bytes, *, payload_next: Callable[[], Awaitable[None]]) -> int:
+        """Submit, as :meth:`appliance.modem.Modem.submit` does."""
+
+
 class Dispatcher:
     """Submits what is queued for one SIM. Run :meth:`run` as a tended task; it never ends by itself."""
 
@@ -78,16 +83,16 @@ class Dispatcher:
         self._clock = clock
         self._in_doubt_wait_ms = int(in_doubt_wait * 1000)
         self._sleep = sleep
-        self._modem: Modem | None = None
+        self._modem: Submitter | None = None
         self._wake = asyncio.Event()
         self._refused_in_a_row = 0
 
     @property
-    def modem(self) -> Modem | None:
+    def modem(self) -> Submitter | None:
         """The modem that holds the SIM and can submit now."""
         return self._modem
 
-    def use(self, modem: Modem | None) -> None:
+    def use(self, modem: Submitter | None) -> None:
         """Submit through ``modem`` from now on; None: wait for one."""
         self._modem = modem
         self._refused_in_a_row = 0
@@ -99,22 +104,25 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and submit, for ever."""
-        claim: outbound.Claim | None = None
         while True:
             self._wake.clear()
-            if self._modem is not None:
-                claim = await self._journal.write(outbound.claim, self.imsi)
-                while claim is not None:
-                    claim = await self._unit(self._submit(claim))
-            await self._rest()
+            claim = None if self._modem is None else await self._journal.write(outbound.claim, self.imsi)
+            if claim is None:
+                await self._rest()
+            while claim is not None:
+                claim = await self._unit(self._submit(claim))
 
     async def _rest(self) -> None:
         """Wait for a wake-up, at most until time alone makes something ready."""
         due = await self._journal.read(outbound.next_due, self.imsi) if self._modem is not None else None
-        timeout = None if due is None else max(0.0, (due - self._clock.now()) / 1000)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+        if due is not None:
+            waits.append(asyncio.ensure_future(self._sleep(max(0.0, (due - self._clock.now()) / 1000))))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _unit(self, work: Awaitable[outbound.Claim | None]) -> outbound.Claim | None:
         """Run ``work`` to its end even when this task is cancelled meanwhile."""
