@@ -89,7 +89,7 @@ _DIGITS: Final = re.compile(r'"?[0-9]{14,20}[Ff]{0,2}"?')
 _WITH_PAYLOAD: Final = ("+CMT:", "+CDS:", "+CBM:")
 _LATE: Final = ("+CMGS:", "+CMSS:")
 """Answers that are no URC of any modem: where nobody waits for one, it is late, and so is its OK."""
-_ALSO_URC: Final = frozenset({"+CREG:", "+CGREG:", "+CEREG:", "+CPIN:", "+CUSD:", "+CFUN:", "+CSQ:"})
+_ALSO_URC: Final = frozenset({"+CREG:", "+CGREG:", "+CEREG:", "+CPIN:", "+CUSD:", "+CFUN:"})
 """Prefixes that come unasked too: no sign of a late answer."""
 _OF_A_CALL: Final = frozenset({"NO CARRIER", "NO ANSWER", "NO DIALTONE", "NO DIAL TONE", "BUSY"})
 """Final results of ATD and ATA only; else they tell of a call that ended."""

@@ -11,7 +11,7 @@ What is not believed: the stated length (firmwares state the wrong one, or count
 (some leave it away). The rules, first that fits wins:
 
 1. SCA and TPDU add up to the stated length.
-2. The whole line has the stated length: there is no SCA.
+2. The whole line has the stated length, and does not begin with a whole SCA of digits: there is no SCA.
 3. A plausible SCA is there: it is taken off. What stands beyond the stated length is cut off only where it is the
    0xFF filling of a SIM record (31.102 §4.2.25).
 4. Otherwise the whole line is handed over: the room that knows TPDUs will say what is wrong with it.
@@ -68,7 +68,7 @@ def unwrap(line: str, stated: int | None = None) -> bytes:
     if stated is not None and stated > 0:
         if plausible and behind + stated == len(octets):
             return octets[behind:]
-        if stated == len(octets):
+        if stated == len(octets) and not _begins_with_sca(octets):
             return octets
     if not plausible:
         return octets
@@ -78,3 +78,10 @@ def unwrap(line: str, stated: int | None = None) -> bytes:
     if stated is not None and 0 < stated < len(tpdu) and not tpdu[stated:].strip(b"\xff"):
         return tpdu[:stated]
     return tpdu
+
+
+def _begins_with_sca(octets: bytes) -> bool:
+    """Whether type and digits of an SCA are there: a TPDU without SCA has an address length or TP-MR in that place."""
+    behind = 1 + octets[0]
+    digits = octets[2:behind].hex().upper()
+    return 3 <= behind <= _SCA_MAX and octets[1] >= 0x80 and (digits[:-2] + digits[-1:]).isdecimal()

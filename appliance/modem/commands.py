@@ -51,8 +51,8 @@ MODEL: Final = Timed(Command("AT+CGMM", ("+CGMM:",), Bare.TEXT), QUICK)
 REVISION: Final = Timed(Command("AT+CGMR", ("+CGMR:",), Bare.TEXT), QUICK)
 SERIAL: Final = Timed(Command("AT+CGSN", ("+CGSN:",), Bare.DIGITS), QUICK)
 
-PIN_STATE: Final = Timed(Command("AT+CPIN?", ("+CPIN:",)), QUICK)
-PIN_STATE_WITHOUT_OK: Final = Timed(Command("AT+CPIN?", ("+CPIN:",), final_may_be_missing=True), QUICK)
+PIN_STATE: Final = Timed(Command("AT+CPIN?", ("+CPIN:",), final_may_be_missing=True), QUICK)
+"""Wavecom answers its line and no OK; where the OK comes, this costs nothing."""
 PIN_TRIES: Final = quick("AT+CPINR", "+CPINR:")
 ICCID: Final = (
     Timed(Command("AT+CCID", ("+CCID:", "+ICCID:", "CCID:"), Bare.DIGITS), SIM),

@@ -585,9 +585,7 @@ class Modem:
         return self._intervals.sim
 
     async def _pin_state(self) -> str:
-        quirky = Quirk.CPIN_WITHOUT_OK in self._profile.quirks
-        lines = await self._ask(commands.PIN_STATE_WITHOUT_OK if quirky else commands.PIN_STATE)
-        for line in lines:
+        for line in await self._ask(commands.PIN_STATE):
             with contextlib.suppress(answers.AnswerError):
                 return answers.cpin(line)
         return "READY"  # OK without a line: there is nothing to be entered

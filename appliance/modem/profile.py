@@ -30,8 +30,6 @@ __all__ = ["Bringup", "Match", "Profile", "Quirk", "Sms", "generic", "parse", "s
 class Quirk(StrEnum):
     """A behaviour of a modem that the driver has a branch for."""
 
-    CPIN_WITHOUT_OK = "cpin-without-ok"
-    """AT+CPIN? answers its line and no final result (Wavecom)."""
     NEVER_CNMA = "never-cnma"
     """A direct delivery needs no +CNMA although AT+CSMS=1 is set, and answers one with an error (SIMCom)."""
 
