@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from appliance.errors import StoreError, StoreFull
 from appliance.store.ballast import Ballast
 from appliance.store.clock import Anchor, HubClock, rfc3339
-from appliance.store.file import Lock, connect, connect_reader, prepare, translate
+from appliance.store.file import WAL_AUTOCHECKPOINT, Lock, connect, connect_reader, prepare, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +59,9 @@ MAX_BATCH = 256
 
 READERS = 2
 DEFAULT_BALLAST = 16 * 1024 * 1024
+STRAIT_AUTOCHECKPOINT = 100
+"""Pages of WAL before a checkpoint while the disk is full: at 1000 the WAL alone could take 4 MB of the reserve."""
+
 VACUUM_BITE_PAGES = 256
 VACUUM_BITES = 8
 
@@ -177,8 +180,7 @@ class _Writer:
         except sqlite3.Error as error:
             failure = translate(error)
             needy = [job for job in admitted if not job.needs_room] if isinstance(failure, StoreFull) else []
-            if needy and self._ballast.release():
-                self.on_ballast = True
+            if needy and self._make_room():
                 try:
                     self._attempt(needy)
                 except sqlite3.Error as again:
@@ -237,10 +239,28 @@ class _Writer:
             for job in batch:
                 self._probe("after", job.name)
 
+    def _make_room(self) -> bool:
+        """The disk is full: take the reserve, and keep the WAL from eating it; False when nothing more can be had."""
+        if self._ballast.release():
+            self._strait(on_ballast=True)
+        elif not self.on_ballast:
+            return False
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            return isinstance(translate(error), StoreFull)  # the retry may still fit into the WAL as it is
+        return True
+
+    def _strait(self, *, on_ballast: bool) -> None:
+        self.on_ballast = on_ballast
+        pages = STRAIT_AUTOCHECKPOINT if on_ballast else WAL_AUTOCHECKPOINT
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+
     def restore_ballast(self) -> bool:
         """Make room of what retention freed inside of the file, then allocate the reserve; True when it stands."""
         if self._ballast.stands:
-            self.on_ballast = False
+            if self.on_ballast:
+                self._strait(on_ballast=False)
             return True
         try:
             for _ in range(VACUUM_BITES):
@@ -252,7 +272,7 @@ class _Writer:
             if not isinstance(translate(error), StoreFull):
                 raise
             # Full again: what was won so far stays won, and create() tells whether it is enough.
-        self.on_ballast = not self._ballast.create()
+        self._strait(on_ballast=not self._ballast.create())
         return not self.on_ballast
 
 
