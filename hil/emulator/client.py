@@ -77,7 +77,7 @@ class AsyncControlClient:
     async def connect(cls, path: str | Path) -> AsyncControlClient:
         return cls(*await asyncio.open_unix_connection(path, limit=_LIMIT))
 
-    async def call(self, verb: str, /, **words: Any) -> dict[str, Any]:
+    async def __call__(self, verb: str, /, **words: Any) -> dict[str, Any]:
         async with self._turn:
             self._writer.write(json.dumps({"do": verb, **words}).encode() + b"\n")
             await self._writer.drain()
@@ -98,6 +98,7 @@ class Emulator:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.process.stdout.close()
             raise RuntimeError(f"the emulator ended with {self.process.wait()}")
         self.ready: dict[str, Any] = json.loads(line)
         self.modems: list[dict[str, Any]] = self.ready["modems"]

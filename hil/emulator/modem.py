@@ -187,11 +187,13 @@ class Modem:
         self.network.changed()
 
     def reboot(self) -> None:
-        """A reset: silence for ``boot_delay``, then the boot lines; the port may drop meanwhile."""
+        """A reset: silence for ``boot_delay``, then the boot lines; the port may drop and come back before them."""
         self.power_down()
         if self.settings.reboot_drops_port:
             self.line.unplug()
-        self.after(self.settings.boot_delay, self._booted)
+            self.after(self.settings.boot_delay, self.replug)
+        else:
+            self.after(self.settings.boot_delay, self._booted)
 
     def _booted(self) -> None:
         self.boots += 1
@@ -209,9 +211,10 @@ class Modem:
 
     def replug(self) -> None:
         """A new pty under the old symlink; the modem boots."""
-        if self.on:
+        if self.line.plugged:
             self.unplug()
         self.line.plug()
+        self.network.changed()
         self.after(self.settings.boot_delay, self._booted)
 
     def sim_ready(self) -> None:
@@ -408,6 +411,7 @@ class Modem:
                 self.state = EXECUTING
                 text = prompt.buffer.decode("latin-1")
                 self._guard(prompt.entered, text)
+                self.network.changed()
             elif octet in (0x08, 0x7F):
                 if prompt.buffer:
                     del prompt.buffer[-1:]
@@ -457,6 +461,7 @@ class Modem:
             finally:
                 self._running = False
             if blocks is DEFERRED or not self.on:
+                self.network.changed()
                 return
             for block in blocks:
                 self.block(block)
@@ -570,7 +575,7 @@ class Modem:
         sent, end = self._judge(order, octets)
         error: AtError | None = None
         if sent:
-            cause = self.network.submit(self.subscriber, self.imei, octets)
+            cause = self.network.submit(self.subscriber, self.imei, octets, result_after=delay)
             error = None if cause is None else cms(cause)
         if end is not None and error is None:
             error = end

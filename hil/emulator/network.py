@@ -250,8 +250,11 @@ class Network:
         nothing = dict.fromkeys(("mr", "da", "toa", "pid", "dcs", "srr", "rd", "vp", "udh", "concat", "text", "data"))
         return {"kind": "submit", "imei": imei, "imsi": subscriber.imsi, **nothing, "tpdu": octets.hex()}
 
-    def submit(self, subscriber: Subscriber, imei: str, octets: bytes) -> int | None:
-        """Take a TPDU from a modem; returns None when accepted, else the cause."""
+    def submit(self, subscriber: Subscriber, imei: str, octets: bytes, *, result_after: float = 0.0) -> int | None:
+        """Take a TPDU from a modem; returns None when accepted, else the cause.
+
+        ``result_after`` is when the modem will hear of it, in seconds: ``report_delay`` counts from there.
+        """
         try:
             submit = tpdu.read_submit(octets)
         except tpdu.Refusal as refusal:
@@ -283,7 +286,7 @@ class Network:
             self.count["messages"] += 1
         self._forward(subscriber, submit)
         if submit.srr:
-            self._report(subscriber, submit)
+            self._report(subscriber, submit, result_after)
         self.changed()
         return None
 
@@ -300,7 +303,7 @@ class Network:
 
     # ---- reports
 
-    def _report(self, subscriber: Subscriber, submit: tpdu.Submit) -> None:
+    def _report(self, subscriber: Subscriber, submit: tpdu.Submit, result_after: float) -> None:
         settings = subscriber.settings
         statuses = settings.report_plan(submit.da.number)
         if settings.report == "none":
@@ -315,10 +318,10 @@ class Network:
         ]  # fmt: skip
         if settings.report == "hold":
             subscriber.held_reports += deliveries
-        elif settings.report_before_result or settings.report_delay == 0:
+        elif settings.report_before_result:
             self._dispatch_reports(subscriber, deliveries)
         else:
-            self.loop.call_later(settings.report_delay, self._dispatch_reports, subscriber, deliveries)
+            self.loop.call_later(result_after + settings.report_delay, self._dispatch_reports, subscriber, deliveries)
 
     def _dispatch_reports(self, subscriber: Subscriber, deliveries: list[Delivery]) -> None:
         self.count["reports"] += len(deliveries)

@@ -6,6 +6,7 @@ A wait ends when its octets are there; the time-out only bounds a test that fail
 from __future__ import annotations
 
 import os
+import re
 import select
 import tempfile
 import termios
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 10.0
 _FLEET: Final = 16
+_FINAL: Final = re.compile(rb"\r\n(?:OK|ERROR|\+CM[SE] ERROR:[^\r]*)\r\n")
 
 
 class Terminal:
@@ -28,37 +30,47 @@ class Terminal:
 
     def __init__(self, port: str | Path) -> None:
         self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self._fd)
+        tty.setraw(self._fd, termios.TCSANOW)
         self._pending = b""
 
     def send(self, octets: bytes) -> None:
         os.write(self._fd, octets)
 
+    def _read(self, deadline: float, wanted: str) -> None:
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimeoutError(f"{wanted} did not come, but {self._pending!r}")
+        self._pending += os.read(self._fd, 65536)
+
+    def _cut(self, end: int) -> bytes:
+        found, self._pending = self._pending[:end], self._pending[end:]
+        return found
+
     def until(self, marker: bytes, *, patience: float = _PATIENCE) -> bytes:
         """Everything up to and with the marker; raises TimeoutError with what came instead."""
         deadline = time.monotonic() + patience
         while marker not in self._pending:
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise TimeoutError(f"{marker!r} did not come, but {self._pending!r}")
-            self._pending += os.read(self._fd, 65536)
-        end = self._pending.index(marker) + len(marker)
-        found, self._pending = self._pending[:end], self._pending[end:]
-        return found
+            self._read(deadline, repr(marker))
+        return self._cut(self._pending.index(marker) + len(marker))
+
+    def result(self, *, patience: float = _PATIENCE) -> bytes:
+        """Everything up to and with the next final result."""
+        deadline = time.monotonic() + patience
+        while not (match := _FINAL.search(self._pending)):
+            self._read(deadline, "a final result")
+        return self._cut(match.end())
 
     def final(self, command: str) -> tuple[list[str], str]:
         """Send a command (echo off); its information lines and its final result."""
         self.send(command.encode() + b"\r")
-        lines: list[str] = []
-        while True:
-            self.until(b"\r\n")
-            line = self.until(b"\r\n")[:-2].decode("latin-1") if not lines or lines[-1] == "" else ""
-            while line:
-                if line in ("OK", "ERROR") or line.startswith(("+CMS ERROR", "+CME ERROR")):
-                    return [text for text in lines if text], line
-                lines.append(line)
-                line = self.until(b"\r\n")[:-2].decode("latin-1")
-            lines.append("")
+        *lines, result = [line for line in self.result().decode("latin-1").split("\r\n") if line]
+        return lines, result
+
+    def error(self, command: str) -> str:
+        """The final result of a command that must fail."""
+        _, result = self.final(command)
+        assert result != "OK", command
+        return result
 
     def ok(self, *commands: str) -> list[str]:
         """The information lines of the last command; all must end with OK."""
@@ -74,8 +86,7 @@ class Terminal:
         self.send(f"AT+CMGS={tpdu if length is None else length}\r".encode())
         assert self.until(b"> ").endswith(b"\r\n> ")
         self.send(pdu.encode() + b"\x1a")
-        answer = self.until(b"\r\n") + self.until(b"\r\n")
-        return answer + (self.until(b"OK\r\n") if b"+CMGS" in answer else b"")
+        return self.result()
 
     def quiet(self) -> None:
         """Nothing else came: the very next octets answer this AT."""
@@ -90,7 +101,6 @@ class Terminal:
         assert poll.poll(_PATIENCE * 1000)
 
     def close(self) -> None:
-        termios.tcflush(self._fd, termios.TCIOFLUSH)
         os.close(self._fd)
 
     def __enter__(self) -> Self:
