@@ -47,7 +47,9 @@ class LogSettings(BaseModel):
 class Settings(BaseSettings):
     """Everything that a user may set."""
 
-    model_config = SettingsConfigDict(extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__", hide_input_in_errors=True
+    )
 
     mqtt: MqttSettings | None = None
     """Absent: no MQTT door."""
