@@ -144,6 +144,10 @@ class Channel:
         if self._dialogue.state is not State.IDLE:
             self._dialogue.expire()
 
+    def _check(self) -> None:
+        if self._port.gone.done():
+            raise PortGone(f"{self._port.name}: {self._port.gone.result()}")
+
     async def _next(self, within: float, data: bytes | None = None) -> Event:
         """Write and wait for the next event that somebody waits for.
 
@@ -151,8 +155,7 @@ class Channel:
             AnswerTimeout: none came in time; the dialogue is desynchronised.
             PortGone: the line ended.
         """
-        if self._port.gone.done():
-            raise PortGone(f"{self._port.name}: {self._port.gone.result()}")
+        self._check()
         waiter: asyncio.Future[Event | AnswerTimeout | PortGone] = self._loop.create_future()
         self._waiter = waiter
         timer = self._loop.call_later(within, self._expire)
@@ -186,8 +189,7 @@ class Channel:
             PortGone: the line ended.
         """
         async with self._turn:
-            if self.desynchronised:
-                await self._resynchronise()
+            await self._in_step()
             answered = await self._exchange(command, within)
         if not answered.final.ok:
             raise CommandFailed(command.label, reason(answered.final, after_payload=False))
@@ -213,8 +215,12 @@ class Channel:
             PortGone: the line ended.
         """
         async with self._turn:
-            if self.desynchronised:
-                await self._resynchronise()
+            await self._in_step()
+
+    async def _in_step(self) -> None:
+        self._check()
+        if self.desynchronised:
+            await self._resynchronise()
 
     async def _resynchronise(self) -> None:
         for timeout in PROBE_TIMEOUTS:
@@ -298,8 +304,7 @@ class Channel:
             PortGone: the line ended before the PDU was written; nothing was sent. Afterwards: see Returns.
         """
         async with self._turn:
-            if self.desynchronised:
-                await self._resynchronise()
+            await self._in_step()
             still()
             self._answered = None
             try:
@@ -313,8 +318,7 @@ class Channel:
                 raise
             if self._dialogue.state is not State.PROMPTED:  # an error, or an end from outside, came meanwhile
                 return Submitted(self._answered, paid=False)
-            if self._port.gone.done():
-                raise PortGone(f"{self._port.name}: {self._port.gone.result()}")
+            self._check()
             payload = self._dialogue.payload(data)
             paid()
             try:

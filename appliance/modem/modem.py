@@ -389,14 +389,15 @@ class Modem:
     async def _live(self, channel: Channel) -> None:
         patience = WAKE_AGAIN if self._failures or self._status.imei is not None else WAKE_FRESH
         while True:
-            await self._introduce(channel, patience)
             try:
+                await self._introduce(channel, patience)
                 await self._serve()
             except Silent:
                 raise
             except AnswerTimeout as error:
                 if self._anew is None:
                     self._strike(error)
+                    await self._detach(str(error))
                     patience = WAKE_AGAIN
                     continue
             await self._detach(self._anew or "set up anew")
@@ -412,6 +413,8 @@ class Modem:
         while self._steady:
             if await self._sim() and await self._set_up():
                 await self._tend()
+                if self._sim_changed:
+                    await self._detach("the SIM has changed")
 
     @property
     def _steady(self) -> bool:
@@ -1032,7 +1035,7 @@ class Modem:
         return task.result()
 
     def _still(self) -> None:
-        if not self._attached or not self._steady:
+        if not self._attached or not self._steady or self._sim_changed:
             raise _refused("not_ready", "the modem is not ready to submit")
 
     async def _submit(self, span: _Span, length: int, line: bytes, payload_next: Callable[[], Awaitable[None]]) -> int:
