@@ -395,6 +395,18 @@ def _cpas(modem: Modem, _call: Call) -> list[str]:
     return [f"+CPAS: {3 if modem.calling else 0}"]
 
 
+@command("+CBC")
+def _cbc(_modem: Modem, call: Call) -> list[str]:
+    return ["+CBC: (0-2),(0-100)"] if call.op == "=?" else ["+CBC: 0,100,4100"]
+
+
+@command("+CGATT")
+def _cgatt(modem: Modem, call: Call) -> list[str]:
+    if call.op == "=?":
+        return ["+CGATT: (0,1)"]
+    return [f"+CGATT: {int(modem.reachable)}"] if call.op == "?" else []
+
+
 @command("+CCLK")
 def _cclk(_modem: Modem, call: Call) -> list[str]:
     if call.op != "?":

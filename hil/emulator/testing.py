@@ -5,6 +5,8 @@ A wait ends when its octets are there; the time-out only bounds a test that fail
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import select
@@ -18,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hil.emulator.client import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PATIENCE: Final = 10.0
 _FLEET: Final = 16
+_IN_SETTLED: Final = 0x08 | 0x80 | 0x200
+"""A file was closed after writing, moved in or deleted."""
 _FINAL: Final = re.compile(rb"\r\n(?:OK|ERROR|\+CM[SE] ERROR:[^\r]*)\r\n")
 
 
@@ -108,6 +112,32 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def wait_for_files(folder: Path, enough: Callable[[list[bytes]], bool], *, patience: float = _PATIENCE) -> list[bytes]:
+    """The contents of a folder's files in the order of their names, once they are enough."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(0)
+    try:
+        if libc.inotify_add_watch(watch, os.fsencode(folder), _IN_SETTLED) < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(folder))
+        deadline = time.monotonic() + patience
+        while not enough(found := _contents(folder)):
+            ready, _, _ = select.select([watch], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"{folder} has {found}")
+            os.read(watch, 65536)
+        return found
+    finally:
+        os.close(watch)
+
+
+def _contents(folder: Path) -> list[bytes]:
+    found: list[bytes] = []
+    for file in sorted(folder.iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(file.read_bytes())
+    return found
 
 
 class Unused:

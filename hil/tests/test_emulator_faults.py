@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import hil.emulator as emulator_package
 from hil.emulator.client import AsyncControlClient, ControlFailed, Emulator
 from hil.emulator.faults import FAULTS
 from hil.emulator.persona import PERSONAS, QUIRKS
@@ -252,6 +253,44 @@ def test_quirks_of_headers(modem: Unused) -> None:
     modem.terminal.ok("AT+CNMI=2,1,0,1,0")
     modem.terminal.submit(HELLO.replace("0011", "0031", 1))
     assert modem.terminal.until(b"+CDS: ,25\r\n")
+
+
+def test_quirks_of_stored_reports(modem: Unused) -> None:
+    modem.control("set", quirks=["sr_as_sm", "sr_unreadable"])
+    t = modem.terminal
+    t.ok("AT+CNMI=2,1,0,2,0")
+    t.submit(HELLO.replace("0011", "0031", 1))
+    assert t.until(b",1\r\n") == b'\r\n+CDSI: "SM",1\r\n'
+    t.ok('AT+CPMS="SR"')
+    assert t.error("AT+CMGR=1") == "+CMS ERROR: 321"
+
+
+def test_a_quirk_of_acknowledgement(modem: Unused) -> None:
+    modem.control("set", quirks=["no_ack_pdu"])
+    t = modem.terminal
+    t.ok("AT+CSMS=1", "AT+CNMI=2,2,0,0,0")
+    modem.deliver()
+    t.until(b"06\r\n")
+    assert t.error("AT+CNMA=1,3") == "+CMS ERROR: 303"
+    t.ok("AT+CNMA")
+
+
+def test_quirks_of_service_centre_and_prompt(modem: Unused) -> None:
+    modem.control("set", quirks=["csmp_clears_csca", "no_prompt_space"])
+    t = modem.terminal
+    t.ok("AT+CSMP=17,167,0,0")
+    assert t.ok("AT+CSCA?") == ['+CSCA: "",129']
+    t.send(b"AT+CMGS=19\r")
+    t.until(b"\r\n>")
+    t.send(b"\x1b")
+    assert t.until(b"OK\r\n") == b"\r\nOK\r\n"
+
+
+def test_every_quirk_has_its_branch_and_its_test() -> None:
+    sources = "".join(path.read_text() for path in Path(emulator_package.__file__).parent.glob("*.py"))
+    assert [name for name in QUIRKS if f'quirk("{name}")' not in sources] == []
+    tests = Path(__file__).read_text()
+    assert [name for name in QUIRKS if f'"{name}"' not in tests] == []
 
 
 def test_quirks_without_a_final_result(modem: Unused) -> None:
