@@ -4,15 +4,15 @@
 Promise: the result has only characters of that alphabet (3GPP 23.038 §6.2.1), and putting the stated replacements into
 the original gives it. A text that is already in the alphabet comes back as it is.
 
-What a character becomes, the first that applies:
+A character is taken with the combining marks behind it, and both are composed where Unicode has a character for them.
+What that becomes, the first that applies:
 
 1. itself, where the alphabet has it: ä, ñ and ø stay;
-2. with the combining marks behind it: the composed character, where the alphabet has that;
-3. what ``_TABLE`` says: punctuation, letters that do not decompose, Cyrillic (as it is commonly written in Latin
-   letters), Greek as upper case, as Greek operators send it: the alphabet has ΓΔΘΛΞΠΣΦΨΩ, and the others look like
-   Latin ones;
-4. its compatibility decomposition without marks, each part by these rules again: ş is s, ﬁ is fi, ² is 2;
-5. nothing, where it is not to be seen (zero width, direction, variation);
+2. what ``_TABLE`` says: punctuation, letters that do not decompose, Cyrillic as it is commonly written in Latin
+   letters;
+3. its compatibility decomposition without marks, each part by these rules again: ş is s, ﬁ is fi, ² is 2;
+4. Greek as upper case, as Greek operators send it: the alphabet has ΓΔΘΛΞΠΣΦΨΩ, and the others look like Latin letters;
+5. nothing, where it is not to be seen: zero width, direction, variation, skin tone;
 6. ``?``.
 """
 
@@ -70,6 +70,7 @@ _SIGNS = (
     )
     | _each("\u2028\u2029", "\n")
     | _each("•·‣∙●▪■◦", "*")
+    | _each("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff", "")
     | _each("→⇒➔➜", "->")
     | _each("←⇐", "<-")
     | _pairs(
@@ -84,35 +85,29 @@ _UPPER_CYRILLIC = {letter.upper(): latin[:1].upper() + latin[1:] for letter, lat
 _TABLE = _UPPER_CYRILLIC | _CYRILLIC | _GREEK | _LATIN | _SIGNS
 
 _INVISIBLE = frozenset({"Cf", "Mn", "Me", "Cc"})
-_GREEK_LETTERS = ("\u0370", "\u03ff")
+_FIRST_GREEK, _LAST_GREEK = "\u0370", "\u03ff"
 
 
 @lru_cache(maxsize=4096)
 def _replace(character: str) -> str:
-    """What one character, or one with its marks, becomes."""
-    gsm = alphabet().characters
-    if character in gsm:
+    """What one code point becomes."""
+    if character in alphabet().characters:
         return character
-    if (composed := unicodedata.normalize("NFC", character)) in gsm:
-        return composed
     if character in _TABLE:
         return _TABLE[character]
-    if composed != character:
-        return "".join(map(_replace, composed))
     parts = unicodedata.normalize("NFKD", character)
     if parts != character:
-        kept = [part for part in parts if not unicodedata.combining(part)]
-        if any(_replace(part) not in {"?", ""} for part in kept):
-            return "".join(map(_replace, kept))
-    if _GREEK_LETTERS[0] <= character <= _GREEK_LETTERS[1] and character.upper() != character:
+        kept = [_replace(part) for part in parts if not unicodedata.combining(part)]
+        if not {"?", ""}.issuperset(kept):
+            return "".join(kept)
+    if _FIRST_GREEK <= character <= _LAST_GREEK and character.upper() != character:
         return "".join(map(_replace, character.upper()))
     return "" if unicodedata.category(character) in _INVISIBLE else "?"
 
 
 def transliterate(text: str) -> tuple[str, tuple[Substitution, ...]]:
     """The text in the GSM 7-bit default alphabet, and each place where it differs from the original."""
-    gsm = alphabet().characters
-    if gsm.issuperset(text):
+    if alphabet().characters.issuperset(text):
         return text, ()
     result: list[str] = []
     losses: list[Substitution] = []
@@ -122,7 +117,7 @@ def transliterate(text: str) -> tuple[str, tuple[Substitution, ...]]:
         while end < len(text) and unicodedata.combining(text[end]):
             end += 1
         original = text[place:end]
-        replacement = "".join(map(_replace, (original,) if len(original) < 8 else original))
+        replacement = "".join(map(_replace, unicodedata.normalize("NFC", original)))
         if replacement != original:
             losses.append(Substitution(original, replacement, place))
         result.append(replacement)

@@ -148,7 +148,7 @@ class UserData:
         behind = 0
         if has_header:
             if not octets:
-                raise SmsDecodeError("TP-UDHL", start, "TP-UDHI is set and there is no user data")
+                raise SmsDecodeError("TP-UDHL", min(start, len(tpdu)), "TP-UDHI is set and there is no user data")
             behind = octets[0] + 1
             if behind > len(octets):
                 raise SmsDecodeError(
