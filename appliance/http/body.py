@@ -57,9 +57,12 @@ def _validated(model: type[Model], given: Any, *, pointers: bool) -> Model:
         return model.model_validate(given)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(f"{_pointer(one['loc'], given) or 'the request'}: {one['msg']}" for one in errors[:_DETAILS])
-        pointer = _pointer(errors[0]["loc"], given) if pointers else None
-        raise Rejected("invalid", told, pointer=pointer) from error
+        places = [_pointer(one["loc"], given) for one in errors]
+        told = zip(places[:_DETAILS], errors, strict=False)
+        details = "; ".join(f"{place or 'the request'}: {one['msg']}" for place, one in told)
+        # Each branch of a union tells its own error: the branch that came furthest is what the client meant.
+        furthest = max((place for place in places if place.startswith(places[0])), key=len)
+        raise Rejected("invalid", details, pointer=furthest if pointers else None) from error
 
 
 def _pointer(location: tuple[int | str, ...], given: object) -> str:
@@ -72,7 +75,7 @@ def _pointer(location: tuple[int | str, ...], given: object) -> str:
             case list(), int():
                 given = given[step]
             case _:
-                break
+                continue
         pointer += "/" + str(step).replace("~", "~0").replace("/", "~1")
     return pointer
 

@@ -1,6 +1,6 @@
 """Refusals as problem documents (RFC 9457).
 
-``type``, ``title``, ``status``, ``detail``, ``instance``, and of our own the stable ``code`` and a ``pointer`` (RFC 6901).
+Members: ``type``, ``title``, ``status``, ``detail``, ``instance``, and of our own a stable ``code`` and a ``pointer``.
 """
 
 from __future__ import annotations

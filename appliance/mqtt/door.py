@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from appliance.hub import Event, Hub
     from appliance.mqtt.settings import MqttSettings
 
-__all__ = ["MqttDoor", "Prefix"]
+__all__ = ["MqttDoor", "Prefix", "Turnstile"]
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,46 @@ class Prefix:
             self._acknowledged.remove(self.passed)
 
 
+class Turnstile:
+    """Lets commands through to the store in the order of their arrival, also those that come back to try again."""
+
+    __slots__ = ("_is_open", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_open = True
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def turn(self, arrival: int) -> None:
+        """Return when it is open and everybody who arrived before and waits has been let through."""
+        loop = asyncio.get_running_loop()
+        while not self._is_open or self._waiting:
+            place: tuple[int, asyncio.Future[None]] = (arrival, loop.create_future())
+            self._waiting.append(place)
+            if self._is_open:  # those before are let through already, and wake before what is called from now on
+                loop.call_soon(_wake, place[1])
+            try:
+                await place[1]
+            finally:
+                self._waiting.remove(place)
+            if self._is_open:
+                return
+
+    def close(self) -> None:
+        """Let nobody through."""
+        self._is_open = False
+
+    def open(self) -> None:
+        """Let all through, those who arrived first before all."""
+        self._is_open = True
+        for _, waiter in sorted(self._waiting, key=lambda place: place[0]):
+            _wake(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class _RefusedByBroker(ModemhubError):
     """The broker does not take a publication."""
 
@@ -157,9 +197,10 @@ class MqttDoor:
         self._link: Link | None = None
         self._commands: set[asyncio.Task[None]] = set()
         self._dropped = 0
+        self._arrivals = 0
+        self._turnstile = Turnstile()
         self._store_failures = 0
-        self._store_takes = asyncio.Event()
-        self._store_takes.set()
+        self._reopening: asyncio.Task[None] | None = None
         self._settled: OrderedDict[int, str] = OrderedDict()
 
     @property
@@ -172,10 +213,11 @@ class MqttDoor:
         try:
             await self._broker.run(self._serve)
         finally:
-            for command in self._commands:
-                command.cancel()
-            if self._commands:
-                await asyncio.wait(self._commands)
+            last = [*self._commands, *([] if self._reopening is None else [self._reopening])]
+            for task in last:
+                task.cancel()
+            if last:
+                await asyncio.wait(last)
 
     # ------------------------------------------------------------------ one link
 
@@ -212,7 +254,7 @@ class MqttDoor:
                     await asyncio.wait(self._commands)
                 told = asyncio.Event()
                 link.publish(self._topics.status, "offline", retain=True, acked=lambda _: told.set())
-                await told.wait()
+                await _first(told, link.ended)
                 await link.close()
 
     # ------------------------------------------------------------------ retained
@@ -387,8 +429,10 @@ class MqttDoor:
 
     async def _send(self, delivery: Delivery, arrived: float, command: SendCommand) -> dict[str, Any]:
         key, reusable = self._key(delivery, command)
+        self._arrivals += 1
+        arrival = self._arrivals
         while True:
-            await self._store_takes.wait()
+            await self._turnstile.turn(arrival)
             expires_in = None if delivery.expires_in is None else delivery.expires_in - (self._now() - arrived)
             try:
                 sent = await self._hub.send(
@@ -400,7 +444,7 @@ class MqttDoor:
                     expires_in=expires_in,
                 )
             except StoreError as error:
-                await self._store_rest(error)
+                self._store_refuses(error)
                 continue
             self._store_failures = 0
             answer: dict[str, Any] = {"id": sent.ids[0]} if isinstance(command.to, str) else {"ids": list(sent.ids)}
@@ -408,18 +452,19 @@ class MqttDoor:
                 answer["duplicate"] = True
             return answer
 
-    async def _store_rest(self, error: StoreError) -> None:
+    def _store_refuses(self, error: StoreError) -> None:
         """Hold all commands back for a while, once for all that failed together."""
-        if not self._store_takes.is_set():
-            return
-        self._store_takes.clear()
-        delay = STORE_RETRY[min(self._store_failures, len(STORE_RETRY) - 1)]
-        self._store_failures += 1
-        log.error("no command can be accepted: %s; trying again in %.1f s", error, delay)
-        try:
-            await self._sleep(delay)
-        finally:
-            self._store_takes.set()
+        if self._reopening is None:
+            self._turnstile.close()
+            delay = STORE_RETRY[min(self._store_failures, len(STORE_RETRY) - 1)]
+            self._store_failures += 1
+            log.error("no command can be accepted: %s; trying again in %.1f s", error, delay)
+            self._reopening = asyncio.create_task(self._reopen(delay))
+
+    async def _reopen(self, delay: float) -> None:
+        await self._sleep(delay)
+        self._reopening = None
+        self._turnstile.open()
 
     def _key(self, delivery: Delivery, command: SendCommand) -> tuple[str | None, bool]:
         """The idempotency key of a delivery, and whether an older message gives it up."""
@@ -477,6 +522,17 @@ class MqttDoor:
         if to is not None and to != self._topics.response and self._topics.may_answer_on(to):
             link.publish(to, payload, correlation=delivery.correlation)
         link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
 
 
 def _packet_key(delivery: Delivery) -> str:

@@ -44,8 +44,12 @@ def read_object(payload: bytes) -> dict[str, Any]:
 def rejected(error: ValidationError, given: object) -> Rejected:
     """What a model refuses in ``given``, for the client: the first pointer, and up to three errors in words."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
-    details = "; ".join(f"{_pointer(one['loc'], given) or 'the command'}: {one['msg']}" for one in errors[:_DETAILS])
-    return Rejected("invalid", details, pointer=_pointer(errors[0]["loc"], given))
+    pointers = [_pointer(one["loc"], given) for one in errors]
+    told = zip(pointers[:_DETAILS], errors, strict=False)
+    details = "; ".join(f"{pointer or 'the command'}: {one['msg']}" for pointer, one in told)
+    # Each branch of a union tells its own error: the branch that came furthest is what the client meant.
+    furthest = max((pointer for pointer in pointers if pointer.startswith(pointers[0])), key=len)
+    return Rejected("invalid", details, pointer=furthest)
 
 
 def _pointer(location: tuple[int | str, ...], given: object) -> str:
@@ -58,7 +62,7 @@ def _pointer(location: tuple[int | str, ...], given: object) -> str:
             case list(), int():
                 given = given[step]
             case _:
-                break
+                continue
         pointer += "/" + str(step).replace("~", "~0").replace("/", "~1")
     return pointer
 
