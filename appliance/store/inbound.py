@@ -277,7 +277,8 @@ def undecodable(tx: Transaction, pdu_id: int, *, field: str, offset: int, detail
 def give_up(tx: Transaction, *, window_ms: int, limit: int = 100) -> int:
     """Tell the sets that were begun longer ago than ``window_ms`` and are incomplete, once each; returns how many."""
     rows = tx.db.execute(
-        "SELECT row, id FROM received WHERE seq IS NULL AND received_hub <= ? ORDER BY received_hub, row LIMIT ?",
+        "SELECT row, id FROM received INDEXED BY received_open WHERE seq IS NULL AND received_hub <= ?"
+        " ORDER BY received_hub, row LIMIT ?",
         (tx.now - window_ms, limit),
     ).fetchall()
     for row in rows:

@@ -617,7 +617,8 @@ def cancel(tx: Transaction, message_id: MessageId, *, client: str | None = None)
 
 
 _OVERDUE = (
-    "SELECT seq, expires_hub FROM message WHERE told IN ('queued', 'submitting') AND expires_hub <= ?"
+    "SELECT seq, expires_hub FROM message INDEXED BY message_expiry"  # else all that is queued is sorted
+    " WHERE told IN ('queued', 'submitting') AND expires_hub <= ?"
     " AND EXISTS (SELECT 1 FROM segment WHERE segment.message = message.seq AND state = 'queued')"
     " ORDER BY expires_hub LIMIT ?"
 )
@@ -718,8 +719,9 @@ def _end(tx: Transaction, seq: int, n: int, state: SegmentState, reason: Reason)
 
 
 def _end_siblings(tx: Transaction, seq: int, code: str, text: str) -> None:
+    # What is queued here never left: segments go in order, and one that waits for its re-submission holds up the next.
     tx.db.execute(
-        "UPDATE segment SET state = iif(resent = 1, 'in_doubt', 'failed'), reason_code = ?, reason_class = ?,"
+        "UPDATE segment SET state = 'failed', reason_code = ?, reason_class = ?,"
         " reason_text = ? WHERE message = ? AND state = 'queued'",
         (code, RetryClass.PERMANENT, text, seq),
     )

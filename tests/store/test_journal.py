@@ -266,8 +266,10 @@ async def test_close_finishes_what_was_asked_for_and_then_refuses(tmp_path: Path
 
 
 async def test_a_refused_request_and_a_proof_of_life_cost_no_write(tmp_path: Path) -> None:
-    journal = await opened(tmp_path / "hub.db")
+    machine = Machine()
+    journal = await Journal.open(tmp_path / "hub.db", clock=machine.clock(), ballast_bytes=SMALL)
     wal = tmp_path / "hub.db-wal"
+    machine.forward(1000)
     before = wal.stat().st_mtime_ns, wal.stat().st_size
     with pytest.raises(Rejected):
         await journal.write(note_and_refuse, "a")
@@ -313,8 +315,7 @@ async def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
 async def test_a_corrupt_file_is_kept_aside_and_the_hub_starts(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "hub.db"
     journal = await opened(path)
-    for n in range(500):
-        await journal.write(note, f"{n}" * 50)
+    await asyncio.gather(*[journal.write(note, f"{n}" * 50) for n in range(500)])
     await journal.close()
     octets = bytearray(path.read_bytes())
     match damage:

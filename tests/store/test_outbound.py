@@ -408,6 +408,17 @@ def test_priority_first_then_what_has_begun_then_age(store: Store) -> None:
     assert store.send(5).message_id == low.id
 
 
+def test_the_segments_of_a_message_stay_together(store: Store) -> None:
+    (older,) = store.accept(store.message())
+    claim = store.claim()
+    store.write(outbound.put_back, claim.seq, 1, reason=LATER, delay_ms=100, counted=True)
+    (long,) = store.accept(store.message(to=BOB, segments=2))
+    assert store.send(1).message_id == long.id
+    store.machine.forward(100)
+    assert store.send(2).message_id == long.id
+    assert store.send(3).message_id == older.id
+
+
 def test_an_ended_head_frees_its_lane(store: Store) -> None:
     for end in ("fail", "doubt", "cancel"):
         (first,) = store.accept(store.message(on_in_doubt=OnInDoubt.HOLD))
