@@ -45,7 +45,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from appliance.at import answers, envelope
 from appliance.errors import (
@@ -66,7 +66,7 @@ from appliance.types import Iccid, Imei, Imsi, ModemState, Reason, Registration,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from appliance.at.answers import Stored
+    from appliance.at.answers import Result, Stored
     from appliance.at.dialogue import Urc
     from appliance.modem.commands import Timed
     from appliance.modem.port import Port
@@ -228,6 +228,18 @@ _HINTS: Final = 8
 _DIRECT: Final = 256
 """Direct deliveries that wait for their commit at most; +CNMA is owed for one at a time, so more are repetitions."""
 
+_LOOKS: Final = 6
+"""Polls without registration between two looks at the SIM."""
+
+_OPEN: Final = frozenset({"READY", "SIM PIN2", "SIM PUK2"})
+"""What +CPIN says of a SIM that can be used; PIN2 is for fixed dialling only."""
+
+_STORAGE_FULL: Final = frozenset({"cms_208", "cms_211", "cms_320", "cms_322"})
+
+_SIM_FAULT: Final = frozenset(
+    {"cms_310", "cms_311", "cms_313", "cms_315", "cms_316", "cme_10", "cme_11", "cme_12", "cme_13", "cme_15"}
+)
+
 _CALL: Final = 1.5
 """Seconds that the first RING waits for its +CLIP; it comes within 0.5 s."""
 
@@ -289,6 +301,7 @@ class Modem:
         # notes of the reader's callback
         self._anew: str | None = None
         self._sim_changed = False
+        self._sim_suspect = False
         self._suspect = False
         self._hints: dict[tuple[str | None, int | None], None] = {}
         self._dirty: set[str] = set()
@@ -301,8 +314,12 @@ class Modem:
         self._service = 0
         self._domains: list[str] = []
         self._strikes = 0
+        self._setbacks = 0
         self._promptless = 0
         self._cnmi: tuple[int, ...] = ()
+        self._next_poll = 0.0
+        self._polls = 0
+        self._misses = 0
         # over sessions
         self._failures = 0
         self._healthy_since: float | None = None
@@ -349,7 +366,7 @@ class Modem:
             raise
         self._anew = None
         self._suspect = False
-        self._strikes = self._promptless = 0
+        self._strikes = self._setbacks = self._promptless = 0
         channel = self._channel = Channel(port, urc=self._on_urc, plain_urcs=self._plain_urcs())
         channel.gone.add_done_callback(lambda _: self._wake.set())
         try:
@@ -396,7 +413,7 @@ class Modem:
                 raise
             except AnswerTimeout as error:
                 if self._anew is None:
-                    self._strike(error)
+                    self._set_back(error)
                     await self._detach(str(error))
                     patience = WAKE_AGAIN
                     continue
@@ -425,6 +442,13 @@ class Modem:
         self._strikes += 1
         self._tell(last_error=str(error))
         if self._strikes >= _STRIKES:
+            raise error
+
+    def _set_back(self, error: AnswerTimeout) -> None:
+        """Count a set-up that ended at an unanswered command; the third in a row ends the session."""
+        self._setbacks += 1
+        self._tell(last_error=str(error))
+        if self._setbacks >= _STRIKES:
             raise error
 
     async def _ask(self, timed: Timed) -> list[str]:
@@ -498,7 +522,7 @@ class Modem:
         """
         self._anew = None
         self._suspect = False
-        self._sim_changed = False
+        self._sim_changed = self._sim_suspect = False
         if self._status.state is not ModemState.RECOVERING:
             self._tell(state=ModemState.BRINGING_UP)
         answered_before = self._status.imei is not None
@@ -557,7 +581,7 @@ class Modem:
 
     async def _sim(self) -> bool:
         """Wait for a SIM that is ready and known; False when there is something else to do first."""
-        self._sim_changed = False
+        self._sim_changed = self._sim_suspect = False
         tries = 0
         while self._steady:
             tries += 1
@@ -576,9 +600,9 @@ class Modem:
                 self._tell(state=ModemState.SIM_MISSING, last_error=str(error))
                 return self._intervals.sim
             return 1.0  # busy, or not started yet
+        if code in _OPEN:
+            return None if await self._sim_known() else 1.0 if tries <= 20 else self._intervals.sim
         match code:
-            case "READY" | "SIM PIN2" | "SIM PUK2":
-                return None if await self._sim_known() else 1.0 if tries <= 20 else self._intervals.sim
             case "SIM PIN":
                 return await self._unlock()
             case "SIM PUK":
@@ -701,29 +725,16 @@ class Modem:
     async def _tend(self) -> None:
         """Serve; returns when the modem has started anew, is to be restarted, or its SIM has changed."""
         loop = asyncio.get_running_loop()
-        next_poll = loop.time()
+        self._next_poll = loop.time()
         next_sweep = loop.time() + self._intervals.sweep
-        polls = misses = 0
+        self._polls = self._misses = self._setbacks = 0
         self._all_dirty = True
         while self._steady and not self._sim_changed:
             try:
                 if self._suspect:
                     await self._ease_suspicion()
-                if loop.time() >= next_poll:
-                    registered = await self._poll(polls)
-                    misses = 0 if registered else misses + 1
-                    if registered:
-                        await self._attach()
-                        polls += 1
-                        next_poll = loop.time() + self._intervals.poll
-                        await self._measure(polls)
-                    else:
-                        polls = 0
-                        if misses > 1 or not self._attached:
-                            await self._detach("not registered")
-                            self._tell(state=ModemState.SEARCHING)
-                        waits = self._intervals.searching
-                        next_poll = loop.time() + waits[min(misses, len(waits)) - 1]
+                if (loop.time() >= self._next_poll or self._sim_suspect) and not await self._watch_network():
+                    return
                 again = await self._deliver()
                 again = not await self._follow_hints() or again
                 again = not await self._sweep() or again
@@ -741,7 +752,31 @@ class Modem:
                     return
                 self._strike(error)
                 continue
-            await self._pause(max(min(next_poll, next_sweep) - loop.time(), 0))
+            await self._pause(max(min(self._next_poll, next_sweep) - loop.time(), 0))
+
+    async def _watch_network(self) -> bool:
+        """Poll the registration and attach or detach by it; False where the SIM is not the one that was there."""
+        loop = asyncio.get_running_loop()
+        registered = await self._poll()
+        lost = self._misses > 1
+        self._misses = 0 if registered else self._misses + 1
+        doubtful = lost if registered else self._misses % _LOOKS == 2
+        if (doubtful or self._sim_suspect) and not await self._same_sim():
+            self._sim_changed = True
+            return False
+        if registered:
+            await self._attach()
+            self._polls += 1
+            self._next_poll = loop.time() + self._intervals.poll
+            await self._measure()
+        else:
+            self._polls = 0
+            if self._misses > 1 or not self._attached:
+                await self._detach("not registered")
+                self._tell(state=ModemState.SEARCHING)
+            waits = self._intervals.searching
+            self._next_poll = loop.time() + waits[min(self._misses, len(waits)) - 1]
+        return True
 
     async def _ease_suspicion(self) -> None:
         """A submit got no answer: see whether the modem is there."""
@@ -752,7 +787,20 @@ class Modem:
         if self._promptless >= _STRIKES:
             raise Silent(f"{self._status.port}: no prompt {self._promptless} times in a row")
 
-    async def _poll(self, polls: int) -> bool:
+    async def _same_sim(self) -> bool:
+        """Whether the SIM is the one that was there: some modems do not tell when it is taken out or changed."""
+        self._sim_suspect = False
+        try:
+            ready = await self._pin_state() in _OPEN
+        except CommandFailed:
+            ready = False
+        imsi = None
+        for line in (await self._try(commands.IMSI) or ()) if ready else ():
+            with contextlib.suppress(answers.AnswerError):
+                imsi = answers.imsi(line)
+        return imsi == self._status.imsi
+
+    async def _poll(self) -> bool:
         """Ask for the registration, the best of all domains; whether short messages can be submitted."""
         best: Registration | None = None
         for domain in self._domains:
@@ -763,14 +811,14 @@ class Modem:
             if best is not None and best.can_send:
                 break
         self._tell(registration=best)
-        if polls == 0 and best is not None and not best.can_send:
+        if self._polls == 0 and best is not None and not best.can_send:
             self._tell(signal_dbm=await self._signal())
         return best is not None and best.can_send
 
-    async def _measure(self, polls: int) -> None:
+    async def _measure(self) -> None:
         """Signal, and now and then the operator."""
         self._tell(signal_dbm=await self._signal())
-        if polls % 10 == 1:
+        if self._polls % 10 == 1:
             for line in await self._try(commands.OPERATOR) or ():
                 with contextlib.suppress(answers.AnswerError):
                     operator = answers.Operator.read(line)
@@ -1079,7 +1127,7 @@ class Modem:
                 self._promptless += 1
                 self._suspicion()
                 raise _refused("no_prompt", "the modem gave no prompt for the PDU")
-            raise SubmitRefused(answers.reason(answered.final, after_payload=False, vendor=self._profile.sms.cms))
+            self._judge_reason(answered.final, after_payload=False)
         self._promptless = 0
         if answered is None:
             if channel.gone.done():
@@ -1091,17 +1139,24 @@ class Modem:
             raise _in_doubt("timeout", "no result of the submit")
         self._doubt_until = 0.0
         if not answered.final.ok:
-            reason = answers.reason(answered.final, after_payload=True, vendor=self._profile.sms.cms)
-            if reason.code in {"cms_208", "cms_211", "cms_320", "cms_322"}:
-                self._all_dirty = True
-                self._wake.set()
-            if reason.retry is RetryClass.IN_DOUBT:
-                raise SubmitInDoubt(reason)
-            raise SubmitRefused(reason)
+            self._judge_reason(answered.final, after_payload=True)
         try:
             return answers.reference(answered.lines[0])
         except answers.AnswerError:
             raise _refused("no_reference", "sent; the modem told no TP-MR", RetryClass.ACCEPTED) from None
+
+    def _judge_reason(self, final: Result, *, after_payload: bool) -> NoReturn:
+        """Raise what an error means for the message, and note what it means for the modem."""
+        reason = answers.reason(final, after_payload=after_payload, vendor=self._profile.sms.cms)
+        if reason.code in _STORAGE_FULL:
+            self._all_dirty = True
+            self._wake.set()
+        if reason.code in _SIM_FAULT:
+            self._sim_suspect = True
+            self._wake.set()
+        if reason.retry is RetryClass.IN_DOUBT:
+            raise SubmitInDoubt(reason)
+        raise SubmitRefused(reason)
 
     def _suspicion(self) -> None:
         """Have the session see whether the modem still answers."""

@@ -77,22 +77,32 @@ class Stores:
         groups = await self._known()
         readable = groups[0] if groups else ()
         receiving = groups[-1] if groups else ()
-        wanted = [store for store in self._preferred if store in readable or not readable]
+        wanted = [store for store in self._preferred if not groups or store in readable]
         self.names = ()
-        for store in [store for store in wanted if store in receiving and store != "SR"] or wanted:
+        for store in [store for store in wanted if store != "SR" and (not groups or store in receiving)]:
             if await self._receive_in(store):
-                others = [other for other in wanted if other != store and not (readable == () or other == "MT")]
-                if store == "MT":
-                    others = [other for other in others if other == "SR"]
-                self.names = (*others, store)
-                return
+                break
+        else:
+            return
+        others = [other for other in wanted if other not in {store, "MT"} and (store != "MT" or other == "SR")]
+        if not groups:
+            others = [other for other in others if await self._can_select(other)]
+        self.names = (*others, store)
+
+    async def _can_select(self, store: str) -> bool:
+        try:
+            await self.select(store)
+        except CommandFailed:
+            return False
+        return True
 
     async def _known(self) -> tuple[tuple[str, ...], ...]:
         try:
             lines = await self._ask(commands.STORES_KNOWN)
         except CommandFailed:
             return ()
-        return answers.cpms_stores(lines[0]) if lines else ()
+        groups = answers.cpms_stores(lines[0]) if lines else ()
+        return groups if not groups or any(groups) else ((), (), ())
 
     async def _receive_in(self, store: str) -> bool:
         for places in range(self._places, 0, -1):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.errors import AnswerTimeout, PortGone, SubmitInDoubt
+from appliance.errors import AnswerTimeout, PortGone, SubmitInDoubt, SubmitRefused
 from appliance.modem.modem import LADDER, Intervals
 from appliance.types import ModemState, Registration
 from tests.modem.desk import ICCID, IMEI, IMSI, PDU, Bench, Desk, bench, line, run
@@ -119,6 +119,26 @@ def test_two_places_of_cpms_are_enough() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("known", "swept"),
+    [
+        (line("ERROR"), {"ME", "SM"}),
+        (line("OK"), {"ME", "SM"}),
+        (line('+CPMS: "SM","SM","SM"', "OK"), {"SM"}),
+        (line('+CPMS: (("SM","BM"),("SM"))', "OK"), {"SM"}),
+        (line('+CPMS: ("MT"),("MT"),("MT")', "OK"), {"MT"}),
+        (line('+CPMS: ("ME","MT","SM"),("ME","MT","SM"),("ME","MT","SM")', "OK"), {"ME", "SM"}),
+    ],
+)
+def test_the_storages_that_there_are_are_swept(known: bytes, swept: set[str]) -> None:
+    async def scenario() -> None:
+        desk = Desk(answers={"AT+CPMS=?": known}, stores={"ME": {}, "SM": {}, "MT": {}})
+        async with bench(desk) as it:
+            assert set(it.modem.status.storage) == swept
+
+    run(scenario())
+
+
 # ------------------------------------------------------------------------------------------------ SIM
 
 
@@ -154,6 +174,39 @@ def test_a_sim_that_is_pulled_out_detaches_and_its_return_attaches() -> None:
             assert [entry.partition(":")[0] for entry in it.host.entries] == [f"attached {IMEI}", "detached"]
             del it.desk.answers["AT+CPIN?"]
             await it.ready(2)
+
+    run(scenario())
+
+
+def test_a_sim_that_is_taken_out_without_a_word_is_missed_by_the_next_submit_and_the_next_poll() -> None:
+    async def scenario() -> None:
+        gone = {
+            "AT+CPIN?": line("+CME ERROR: 10"),
+            "AT+CREG?": line("+CREG: 0,0", "OK"),
+            "AT+CIMI": line("+CME ERROR: 10"),
+        }
+        async with bench() as it:
+            it.desk.answers.update(gone)
+            await it.host.until(lambda: it.modem.status.state is ModemState.SIM_MISSING, within=70)
+            assert it.host.entries[-1].startswith("detached")
+        async with bench(Desk(prompt=line("+CMS ERROR: 310"))) as it:
+            it.desk.answers.update(gone)
+            with pytest.raises(SubmitRefused):
+                await it.submit()
+            await it.host.until(lambda: it.modem.status.state is ModemState.SIM_MISSING, within=5)
+
+    run(scenario())
+
+
+def test_another_sim_is_another_subscription() -> None:
+    async def scenario() -> None:
+        async with bench() as it:
+            it.desk.answers["AT+CREG?"] = [line("+CREG: 0,0", "OK")] * 4
+            it.desk.plain["AT+CIMI"] = line("234100000000002", "OK")
+            it.desk.plain["AT+CCID"] = line("+CCID: 8944100000000000026", "OK")
+            await it.ready(2)
+            assert it.modem.status.imsi == "234100000000002"
+            assert it.modem.status.iccid == "8944100000000000026"
 
     run(scenario())
 
@@ -447,6 +500,25 @@ def test_no_reset_while_a_submit_is_in_doubt() -> None:
             assert it.desk.opened > 10
             await it.ready(2)
             assert it.desk.commands.count("AT+CFUN=1,1") == 1
+
+    run(scenario())
+
+
+def test_a_modem_whose_sim_commands_hang_is_re_opened_and_then_reset() -> None:
+    async def scenario() -> None:
+        async with bench(Desk(answers={"AT+CPIN?": None}, boots=5), wait=False) as it:
+            await it.host.until(lambda: "AT+CFUN=1,1" in it.desk.commands)
+            assert it.desk.opened == 3
+
+    run(scenario())
+
+
+def test_commands_that_are_no_use_may_hang() -> None:
+    async def scenario() -> None:
+        useless = dict.fromkeys(("AT+CGMI", "AT+CGMR", "AT+CNUM", "AT+CLIP=1", "AT+COPS?", "AT+CSQ"))
+        async with bench(Desk(answers={**useless})) as it:
+            await it.ready()
+            assert it.ends == []
 
     run(scenario())
 
