@@ -160,7 +160,7 @@ async def tour(whole: Rig) -> list[str]:
         wrong.append(f"the network got {whole.modems.texts()}")
     if [message["text"] for message in whole.observer.received()] != [incoming]:
         wrong.append(f"received: {whole.observer.received()}")
-    if [item["text"] for item in (await whole.api.get("/api/v1/inbox"))["items"]] != [incoming]:
+    if [item["text"] for item in (await whole.api.get("/api/v1/inbox"))["messages"]] != [incoming]:
         wrong.append("the inbox differs")
     return wrong
 

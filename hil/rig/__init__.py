@@ -66,12 +66,11 @@ class Rig:
         for modem in self.modems.all:
             await self.observer.until_heard(f"modem/{modem.imei}/availability", b"online", start=start, within=within)
 
-    async def restart_hub(self, *, crash_at: str | None = None) -> None:
+    async def restart_hub(self) -> None:
         """Start the hub again on the same directory, and wait until every modem is online again."""
         start = len(self.observer.heard.items)
-        await self.hub.start(crash_at=crash_at)
-        if crash_at is None:
-            await self.ready(start=start)
+        await self.hub.start()
+        await self.ready(start=start)
 
 
 @contextlib.asynccontextmanager
@@ -82,15 +81,15 @@ async def rig(
     broker: Literal["mosquitto", "embedded"] = "mosquitto",
     settings: Settings | None = None,
     emulator: Sequence[str] = (),
-    crash_at: str | None = None,
+    start: bool = True,
     await_modems: bool = True,
     mqtt_port: int = 0,
     http_port: int = 0,
 ) -> AsyncIterator[Rig]:
     """Start everything in ``directory``; it yields when every modem is online.
 
-    ``settings`` and ``emulator`` (command-line options) are passed on; a port of 0 is any that is free. Modems are not
-    awaited with ``crash_at`` or without ``await_modems``.
+    ``settings`` and ``emulator`` (command-line options) are passed on; a port of 0 is any that is free.
+    Without ``start`` the hub is only prepared; without ``await_modems`` no modem is waited for.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -99,9 +98,9 @@ async def rig(
         observer = await enter(Observer(serving.port, protocol=serving.protocol))
         hub = Hub(directory / "hub", ports=emulated.ports, mqtt=serving.url, settings=settings, port=http_port)
         stack.push_async_exit(hub.__aexit__)
-        await hub.start(crash_at=crash_at)
+        await (hub.start() if start else hub.prepare())
         api = await enter(Api(hub.address, hub.token))
         whole = Rig(emulated, serving, observer, hub, api)
-        if crash_at is None and await_modems:
+        if start and await_modems:
             await whole.ready()
         yield whole

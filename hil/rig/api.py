@@ -102,11 +102,11 @@ class Api:
                         yield Event(number, kind, json.loads(value))
 
     async def all_of(self, path: str, *, cursor: str) -> list[dict[str, Any]]:
-        """Every item of a paged list: follows ``next`` as the query parameter ``cursor``."""
+        """Every message of a paged list: follows ``next`` as the query parameter ``cursor``."""
         items: list[dict[str, Any]] = []
         page = await self.get(f"{path}?limit=200")
         while True:
-            items += page["items"]
-            if page.get("next") is None or not page["items"]:
+            items += page["messages"]
+            if page["next"] is None or not page["messages"]:
                 return items
             page = await self.get(f"{path}?limit=200&{cursor}={page['next']}")

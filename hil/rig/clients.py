@@ -9,6 +9,7 @@ from hil.rig.laws import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from hil.rig import Rig
 
@@ -18,11 +19,12 @@ Command = dict[str, Any]
 
 
 async def settle(
-    whole: Rig, *, by_mqtt: Sequence[Command], by_http: Sequence[Command] = ()
+    whole: Rig, *, by_mqtt: Sequence[Command], by_http: Sequence[Command] = (), ends: AbstractSet[str] = ENDS
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Ask again for what was not answered, wait for every end; (recipient, text) → the message as HTTP tells it then.
 
-    Every command has an ``id`` (the idempotency key) and, by MQTT, a ``transaction``.
+    Every command has an ``id`` (the idempotency key) and, by MQTT, a ``transaction``; ``ends`` are the
+    states that are waited for.
     """
     async with Api(whole.hub.address, whole.hub.token) as api:  # connections of a hub that was killed are dead
         ids = {(command["to"], command["text"]): (await api.send(**command))["id"] for command in by_http}
@@ -42,13 +44,13 @@ async def settle(
             if answer["status"] != "ok":
                 raise AssertionError(f"{command} was answered {answer}")
             ids[command["to"], command["text"]] = answer["id"]
-        return {key: await _ended(whole, api, message_id) for key, message_id in ids.items()}
+        return {key: await _ended(whole, api, message_id, ends) for key, message_id in ids.items()}
 
 
-async def _ended(whole: Rig, api: Api, message_id: str) -> dict[str, Any]:
+async def _ended(whole: Rig, api: Api, message_id: str, ends: AbstractSet[str]) -> dict[str, Any]:
     path = f"/api/v1/messages/{message_id}"
     message: dict[str, Any] = await api.get(path)
-    if message["state"] not in ENDS:
-        await whole.observer.until_state(message_id, *ENDS)
+    if message["state"] not in ends:
+        await whole.observer.until_state(message_id, *ends)
         message = await api.get(path)
     return message

@@ -90,6 +90,7 @@ class Hub:
         self.address = f"http://127.0.0.1:{port or free_port()}"
         self.token = ""
         self._child: Child | None = None
+        self._notified: Notified | None = None
         directory.mkdir(parents=True, exist_ok=True)
         sections: Settings = {
             **({"mqtt": {"url": mqtt}} if mqtt else {}),
@@ -117,6 +118,10 @@ class Hub:
             raise AssertionError(f"modemhub token create: exit code {code}\n{output}")
         return output.split()[-1]
 
+    async def prepare(self) -> None:
+        """Make :attr:`token`, if that is not done."""
+        self.token = self.token or await self.make_token()
+
     async def start(self, *, crash_at: str | None = None, within: float = PATIENCE) -> None:
         """Start the process and wait until it says READY, or until the planned crash came before that.
 
@@ -127,24 +132,26 @@ class Hub:
         Raises:
             Overdue: it ended otherwise, or was not ready in time.
         """
-        if not self.token:
-            self.token = await self.make_token()
+        await self.prepare()
         environment = {"MODEMHUB_CRASH_AT": crash_at} if crash_at else {}
         argv = [sys.executable, "-X", "faulthandler", "-m", "appliance", "run", "--config", str(self.config)]
-        notified = Notified()
-        try:
-            environment["NOTIFY_SOCKET"] = "@" + notified.name
-            self._child = child = await Child.start("hub", argv, log=self.log, environment=environment)
-            ready, ended = (asyncio.create_task(step) for step in (notified.ready(), child.ended(within=within)))
-            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                ready.cancel()
-                if not (crash_at and not child.running and await ended == -signal.SIGKILL):
-                    said = "\n".join(child.lines.items[-40:])
-                    raise Overdue(f"the hub ended or was not ready within {within:g} s:\n{said}")
+        self._hear_nothing()
+        self._notified = notified = Notified()
+        environment["NOTIFY_SOCKET"] = "@" + notified.name
+        self._child = child = await Child.start("hub", argv, log=self.log, environment=environment)
+        ready, ended = (asyncio.create_task(step) for step in (notified.ready(), child.ended(within=within)))
+        await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
             ended.cancel()
-        finally:
-            notified.close()
+            return
+        ready.cancel()
+        if not (crash_at and not child.running and await ended == -signal.SIGKILL):
+            said = "\n".join(child.lines.items[-40:])
+            raise Overdue(f"the hub ended or was not ready within {within:g} s:\n{said}")
+
+    def _hear_nothing(self) -> None:
+        if self._notified:
+            self._notified.close()
 
     @property
     def child(self) -> Child:
@@ -173,3 +180,4 @@ class Hub:
     ) -> None:
         if self._child:
             await self._child.stop()
+        self._hear_nothing()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from hil.rig.modems import Modems, Sent
 
@@ -23,24 +24,29 @@ AT_THE_NETWORK = frozenset({"submitted", "delivered", "undelivered"})
 """States that say that the network has it."""
 
 
-def sent_once_or_told(modems: Modems, accepted: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+def sent_once_or_told(
+    modems: Modems, accepted: Mapping[tuple[str, str], Mapping[str, Any]], *, ends: AbstractSet[str] = ENDS
+) -> list[str]:
     """S1, S2, S3: every accepted single-segment message is sent once, or ended visibly; twice only if told so.
 
     Args:
         modems: the network.
         accepted: (recipient, text) → the message's JSON at the end.
+        ends: the states that are an end here.
     """
     sent = modems.times_sent()
     breaches = [f"the network got {key} that nobody was told was accepted" for key in sent.keys() - accepted.keys()]
     for key, message in accepted.items():
-        breaches += _breaches(key, message, sent.get(key, []))
+        breaches += _breaches(key, message, sent.get(key, []), ends)
     return breaches
 
 
-def _breaches(key: tuple[str, str], message: Mapping[str, Any], sent: Sequence[Sent]) -> list[str]:
+def _breaches(
+    key: tuple[str, str], message: Mapping[str, Any], sent: Sequence[Sent], ends: AbstractSet[str]
+) -> list[str]:
     state, doubted = message["state"], message.get("maybe_duplicate", False)
     told = f"{key} is told {state}, maybe_duplicate={doubted}, and the network got it {len(sent)} times"
-    if state not in ENDS:
+    if state not in ends:
         return [f"{told}: no end"]
     if not sent and state in AT_THE_NETWORK:
         return [f"{told}: lost"]

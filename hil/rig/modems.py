@@ -89,7 +89,7 @@ class Modems:
         """
         control = await AsyncControlClient.connect(self._control)
         try:
-            return await control.call(verb, **arguments)
+            return await control(verb, **arguments)
         finally:
             await control.close()
 

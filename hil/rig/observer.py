@@ -50,7 +50,7 @@ class Heard:
 
 
 class Observer:
-    """Hears everything below the base topic but what it published itself; ``heard`` keeps it in order."""
+    """Hears everything at the broker; ``heard`` keeps it in order. Topics are named below the hub's base topic."""
 
     def __init__(
         self, port: int, *, name: str = "observer", base: str = "modemhub", protocol: Literal["5", "3.1.1"] = "5"
@@ -79,7 +79,7 @@ class Observer:
     # paho calls these in its own thread; they only hand over to the loop.
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe([(f"{self.base}/#", 1)])
+        client.subscribe([("#", 1)])
 
     def _on_subscribe(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._subscribed.set)
