@@ -602,7 +602,10 @@ def routed_message(modem: Modem, stored: Stored) -> str:
     """The +CMT block."""
     if not modem.registers.cmgf:
         return f"+CMT: ,{len(stored.tpdu)}\r\n{stored.line}"
-    view = _View(stored.tpdu)
+    try:
+        view = _View(stored.tpdu)
+    except IndexError:
+        return f'+CMT: "",,""\r\n{stored.tpdu.hex().upper()}'
     line = f'+CMT: "{view.number}",,"{view.stamp}"'
     if modem.registers.csdh:
         line += f',{view.toa},{view.first},{view.pid},{view.dcs},"{modem.registers.csca}",145,{view.udl}'
@@ -614,4 +617,7 @@ def routed_report(modem: Modem, stored: Stored) -> str:
     if not modem.registers.cmgf:
         comma = "," if modem.quirk("cds_comma") else ""
         return f"+CDS: {comma}{len(stored.tpdu)}\r\n{stored.line}"
-    return f"+CDS: {_report_fields(_View(stored.tpdu))}"
+    try:
+        return f"+CDS: {_report_fields(_View(stored.tpdu))}"
+    except IndexError:
+        return f"+CDS: {stored.tpdu.hex().upper()}"

@@ -1,7 +1,7 @@
 """The control socket: one JSON object per line, one answer per line; the words of a network operator and a saboteur.
 
 Connections are independent: a ``wait`` on one does not hold up another. A verb is a function in ``VERBS``; what it
-raises of ``ControlError``, ``KeyError``, ``TypeError`` or ``ValueError`` becomes ``{"ok": false, "error": …}``.
+raises of ``ControlError`` or of the built-in errors for wrong values becomes ``{"ok": false, "error": …}``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Control:
             return {"ok": True, **await verb(self, words)}
         except KeyError as error:
             return {"ok": False, "error": f"missing or unknown: {error.args[0]}"}
-        except (ControlError, TypeError, ValueError) as error:
+        except (ControlError, AttributeError, LookupError, TypeError, ValueError) as error:
             return {"ok": False, "error": str(error)}
 
     def chosen(self, words: Mapping[str, Any]) -> list[Modem]:

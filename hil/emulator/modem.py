@@ -130,6 +130,7 @@ class Modem:
         self.faults: dict[str, Any] = {}
         self.once: Counter[str] = Counter()
         self.boots = 0
+        self.heard = 0
         self.calling: str | None = None
         self._input = bytearray()
         self._line = bytearray()
@@ -337,7 +338,9 @@ class Modem:
 
     def received(self, data: bytes) -> None:
         """Octets from the reader."""
+        self.heard += len(data)
         if not self.on:
+            self.network.changed()
             return
         if "mute_until_reset" in self.faults:
             self._input += data
@@ -345,6 +348,7 @@ class Modem:
                 self.reboot()
             return
         if self._mute:
+            self.network.changed()
             return
         self._input += data
         self._process()
@@ -716,7 +720,8 @@ class Modem:
             "name": self.name, "imei": self.imei, "imsi": self.sim.imsi, "iccid": self.sim.iccid,
             "number": self.sim.number, "persona": self.persona.name, "on": self.on, "plugged": self.line.plugged,
             "port": str(self.line.link), "users": self.line.users, "opens": self.line.opens,
-            "state": self.state, "boots": self.boots, "cfun": self.cfun, "echo": r.echo, "cmee": r.cmee,
+            "heard": self.heard, "state": self.state, "boots": self.boots, "cfun": self.cfun,
+            "echo": r.echo, "cmee": r.cmee,
             "csms": r.csms, "cmgf": r.cmgf, "cnmi": list(r.cnmi), "cpms": list(r.cpms), "csca": r.csca,
             "registered": self.registered, "creg": self.stat("+CREG"), "cgreg": self.stat("+CGREG"),
             "cereg": self.stat("+CEREG"), "reachable": self.reachable, "mr": self.mr,

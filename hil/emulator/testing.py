@@ -161,6 +161,12 @@ class Unused:
         """Until the status says so."""
         self.control("wait", status=status, timeout=_PATIENCE)
 
+    def send_unheard(self, octets: bytes) -> None:
+        """Send to a modem that will not answer, and wait until it has let them pass."""
+        before = self.status()["heard"]
+        self.terminal.send(octets)
+        self.wait(heard=before + len(octets))
+
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """This SIM's rows of the ledger."""
         return [row for row in self.emulator.control.ledger(kind) if row["imsi"] == self.imsi]

@@ -76,6 +76,7 @@ WITH_HEADER = "0a050003420201906536"
         (submit("19", vp="6a113212000000"), "tp-vp", 12),
         (submit("19", vp="62313212000000"), "tp-vp", 12),
         (submit("19", vp="62113212000075"), "tp-vp", 18),
+        (submit("19", vp="621132120000a0"), "tp-vp", 18),
         (submit("09", vp="08000000000000"), "tp-vp", 12),
         (submit("09", vp="80000000000000"), "tp-vp", 12),
         (submit("09", vp="04000000000000"), "tp-vp", 12),
@@ -129,6 +130,13 @@ def test_what_the_standard_does_not_allow_is_refused_at_its_octet(octets: bytes,
         tpdu.read_submit(octets)
     assert (caught.value.field, caught.value.offset) == (field, offset), caught.value.detail
     assert caught.value.cause in (96, 97, 111, 144)
+
+
+def test_half_a_character_is_told_apart_from_half_a_pair() -> None:
+    with pytest.raises(tpdu.Refusal, match="half a UCS2 character"):
+        tpdu.read_submit(submit(dcs="08", ud="03041000"))
+    with pytest.raises(tpdu.Refusal, match="a surrogate without its other half"):
+        tpdu.read_submit(submit(dcs="08", ud="040041d83d"))
 
 
 def test_a_header_and_its_fill_bit_are_right_when_zero() -> None:

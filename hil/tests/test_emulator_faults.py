@@ -44,7 +44,7 @@ def modem(bench: Bench) -> Iterator[Unused]:
 def test_mute_lasts_until_clear(modem: Unused) -> None:
     t = modem.terminal
     modem.control("fault", kind="mute")
-    t.send(b"AT+CSQ\r")
+    modem.send_unheard(b"AT+CSQ\r")
     modem.deliver()
     modem.control("fault", kind="clear")
     t.quiet()
@@ -53,7 +53,7 @@ def test_mute_lasts_until_clear(modem: Unused) -> None:
 
 def test_mute_until_reopen_ends_when_the_port_was_closed_and_opened(modem: Unused) -> None:
     modem.control("fault", kind="mute_until_reopen")
-    modem.terminal.send(b"AT\r")
+    modem.send_unheard(b"AT\r")
     assert "mute_until_reopen" in modem.status()["faults"]
     t = modem.reopen()
     modem.wait(faults={})
@@ -190,7 +190,7 @@ def test_cnmi_can_be_forgotten(modem: Unused) -> None:
 
 def test_without_power_there_is_silence_until_reboot(modem: Unused) -> None:
     modem.control("fault", kind="power_off")
-    modem.terminal.send(b"AT\r")
+    modem.send_unheard(b"AT\r")
     assert not modem.status()["on"]
     modem.control("fault", kind="reboot")
     assert modem.terminal.until(b"SMS Ready\r\n").startswith(b"\r\nRDY\r\n")

@@ -532,6 +532,17 @@ def test_a_broken_tpdu_arrives_as_it_is(modem: Unused) -> None:
     assert [line[16:].lower() for line in listed if not line.startswith("+")][:2] == ["04", "040c91"]
 
 
+def test_text_mode_shows_what_it_cannot_read_as_octets(modem: Unused) -> None:
+    t = modem.terminal
+    t.ok("AT+CMGF=1", "AT+CNMI=2,2,0,1,0")
+    modem.control("deliver", tpdu="040c91")
+    modem.control("deliver", tpdu="0607")
+    assert t.until(b"0607\r\n") == b'\r\n+CMT: "",,""\r\n040C91\r\n\r\n+CDS: 0607\r\n'
+    t.ok("AT+CNMI=2,1,0,0,0")
+    modem.control("deliver", tpdu="040c91")
+    assert t.ok('AT+CMGL="ALL"')[-1] == "040C91"
+
+
 def test_a_silent_message_leaves_no_trace_on_the_modem(modem: Unused) -> None:
     t = modem.terminal
     t.ok("AT+CNMI=2,1,0,0,0")
