@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY_MS", "HOUR_MS", "Anchor", "HubClock", "rfc3339"]
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, and twice as fast as an aware one
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -110,11 +111,7 @@ class HubClock:
 
 def rfc3339(wall_ms: int) -> str:
     """Unix milliseconds as RFC 3339 in UTC, ``2026-01-31T12:00:00.000Z``; outside of years 1 to 9999 their ends."""
-    seconds, millis = divmod(wall_ms, 1000)
     try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        moment, millis = (
-            (datetime.max.replace(tzinfo=UTC), 999) if seconds > 0 else (datetime.min.replace(tzinfo=UTC), 0)
-        )
-    return f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}.{millis:03}Z"
+        return (_EPOCH + timedelta(milliseconds=wall_ms)).isoformat(timespec="milliseconds") + "Z"
+    except OverflowError:
+        return "9999-12-31T23:59:59.999Z" if wall_ms > 0 else "0001-01-01T00:00:00.000Z"

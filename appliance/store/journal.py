@@ -67,6 +67,8 @@ VACUUM_BITES = 8
 
 _NEEDS_ROOM: set[object] = set()
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def needs_room(verb: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Transaction, P], T]:
     """Mark a verb as the beginning of new work: it is refused with StoreFull while the disk is full."""
@@ -94,7 +96,7 @@ class Transaction:
         """Append an event; returns its seq."""
         row = self.db.execute(
             "INSERT INTO event (kind, subject, hub, at, body) VALUES (?, ?, ?, ?, ?)",
-            (kind, subject, self.now, self.wall, json.dumps(body, ensure_ascii=False, separators=(",", ":"))),
+            (kind, subject, self.now, self.wall, _encode(body)),
         )
         assert row.lastrowid is not None
         self.newest = row.lastrowid
