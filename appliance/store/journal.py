@@ -316,7 +316,7 @@ class Journal:
         clock: HubClock,
         probe: Callable[[str, str], None] | None = None,
         ballast_bytes: int = DEFAULT_BALLAST,
-        check_seconds: float = 1.0,
+        check_seconds: float = 0.5,
     ) -> Journal:
         """Open or create the journal at ``path`` and resume ``clock`` from it.
 
