@@ -165,7 +165,6 @@ async def test_reports_of_all_segments_count_and_survive_a_restart(place: Path) 
         ("garbage", {"bytes": 4096}),
         ("flood", {"count": 2000}),
         ("reboot", {}),
-        ("forget_cnmi", {}),
         ("mute_until_reopen", {}),
         ("mute_until_reset", {}),
     ],
@@ -178,8 +177,17 @@ async def test_a_modem_at_fault_sends_and_receives_again_in_time(
         await send(whole, f"after {fault}")
         assert times_sent(whole, f"after {fault}") in ([False], [True], [False, True])
         await whole.modems.deliver(whole.modems.all[0], f"in after {fault}")
-        if fault != "forget_cnmi":  # nothing announces the text then: the next sweep finds it, minutes later
-            await until_received(whole, f"in after {fault}")
+        await until_received(whole, f"in after {fault}")
+
+
+@pytest.mark.timeout(700)
+async def test_a_modem_that_forgot_to_announce_is_heard_by_the_sweep(place: Path, *, long: bool) -> None:
+    if not long:
+        pytest.skip("takes the minutes between two sweeps: make hil")
+    async with rig(place) as whole:
+        await whole.modems.do("fault", kind="forget_cnmi")
+        await whole.modems.deliver(whole.modems.all[0], "unannounced")
+        await until_received(whole, "unannounced", within=600)
 
 
 @pytest.mark.timeout(240)
