@@ -31,6 +31,9 @@ class Pair:
     def __init__(self) -> None:
         self.master, slave = pty.openpty()
         tty.setraw(slave)
+        mode = termios.tcgetattr(slave)
+        mode[2] |= termios.HUPCL
+        termios.tcsetattr(slave, termios.TCSANOW, mode)
         self.name = os.ttyname(slave)
         os.close(slave)
         os.set_blocking(self.master, False)
