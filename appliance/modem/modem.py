@@ -1123,6 +1123,8 @@ class Modem:
         """What a submit's end means."""
         answered = ended.answered
         if not ended.paid:
+            if answered is None and self._anew is not None:
+                raise _refused("restarted", "the modem started anew before the PDU was handed over")
             if answered is None:
                 self._promptless += 1
                 self._suspicion()

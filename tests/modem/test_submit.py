@@ -219,8 +219,9 @@ def test_a_modem_that_starts_anew_at_the_prompt_is_given_no_pdu() -> None:
             async def payload_next() -> None:
                 it.desk.tell("RDY")
 
-            with pytest.raises(SubmitRefused):
+            with pytest.raises(SubmitRefused) as caught:
                 await it.modem.submit(SUBMIT, payload_next=payload_next)
+            assert caught.value.reason.code == "restarted"
             assert it.desk.sent == []
 
     run(scenario())
