@@ -251,14 +251,16 @@ class Link:
         """Ping, and end the link when the broker is silent for too long; returns when the link has ended."""
         while not self.ended.is_set():
             keepalive = self._paho.keepalive or self._settings.keepalive
-            await sleep(keepalive / WATCH_SHARE if self._connected.done() else CONNECT_TIME / WATCH_SHARE)
-            if self.ended.is_set():
-                return
-            if self._attached:
-                self._paho.loop_misc()
-                silence = self._now() - self._heard
-                if silence >= (SILENCE * keepalive if self._connected.done() else CONNECT_TIME):
-                    self.abort(f"nothing heard from the broker for {silence:.0f} s")
+            longest = SILENCE * keepalive if self._connected.done() else CONNECT_TIME
+            left = longest - (self._now() - self._heard)
+            if left > 0:
+                await sleep(min(left, (keepalive if self._connected.done() else CONNECT_TIME) / WATCH_SHARE))
+                if self._attached:
+                    self._paho.loop_misc()
+            elif self._attached:
+                self.abort(f"nothing heard from the broker for {longest:.0f} s")
+            else:  # TCP and TLS have their own time-out, in the thread
+                self._heard = self._now()
 
     async def close(self) -> None:
         """Say DISCONNECT, so that the last will is not told; returns when the link has ended."""

@@ -332,7 +332,7 @@ class MqttDoor:
                     if topic is None:
                         acknowledged(seq, 0)
                     else:
-                        link.publish(topic, _json(event.body), bulk=True, acked=partial(acknowledged, seq))
+                        link.publish(topic, _json(_told(event)), bulk=True, acked=partial(acknowledged, seq))
 
         publishing = asyncio.create_task(publish())
         publishing.add_done_callback(lambda _: moved.set())
@@ -542,6 +542,11 @@ def _packet_key(delivery: Delivery) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _told(event: Event) -> dict[str, Any]:
+    """The event's JSON; a message's transition carries the event's number, by which a repetition is known."""
+    return {**event.body, "event": event.seq} if event.kind == "message" else event.body
 
 
 def _text(payload: bytes) -> str:
