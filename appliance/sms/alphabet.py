@@ -273,16 +273,14 @@ class Alphabet:
         self.single = single
         lock = LOCKING[locking]
         shift = SINGLE_SHIFT[single]
-        # Where a character has two codes the lower one is written.
+        # The inverted exclamation mark has two codes in the Asian single shift tables: the lower one is written.
         escaped = {c: bytes((ESCAPE, code)) for code, c in sorted(shift.items(), reverse=True)}
-        plain = {c: bytes((code,)) for code, c in sorted(lock.items(), reverse=True) if code != ESCAPE}
+        plain = {c: bytes((code,)) for code, c in lock.items() if code != ESCAPE}
         self.septets: Mapping[str, bytes] = escaped | plain
         self.cheap = frozenset(plain)
         self.characters = frozenset(self.septets)
         self._by_code = "".join(lock.get(code, _REPLACEMENT) for code in range(128))
-        after = {code: shift.get(code, self._by_code[code]) for code in range(128)}
-        after[ESCAPE] = " "
-        self._after_escape = after
+        self._after_escape = {code: shift.get(code, self._by_code[code]) for code in range(128)}
 
     def encode(self, text: str) -> bytes:
         """The text's septets, one an octet.

@@ -104,6 +104,11 @@ def test_any_septets_in_any_language_are_a_text(septets: bytes, locking: int, si
     assert len(text) <= len(septets)
 
 
+def test_of_two_codes_the_lower_one_is_written() -> None:
+    assert alphabet(Language.HINDI, Language.HINDI).encode("¡") == b"\x1b\x13"
+    assert alphabet(Language.HINDI, Language.HINDI).decode(b"\x1b\x15") == "¡"
+
+
 def test_languages_without_a_table_are_the_default() -> None:
     assert alphabet(Language.SPANISH, 0).locking is Language.DEFAULT
     assert alphabet(14, 255).single is Language.DEFAULT

@@ -235,6 +235,7 @@ def test_a_cluster_longer_than_a_segment_is_cut_between_code_points() -> None:
     plan = segment(text, reference=7)
     assert plan.units == (67, 67, 67)
     assert joined(plan) == text
+    assert segment("b" * 30 + text, reference=7).units == (67, 67, 67, 30), "the room before it is not wasted"
 
 
 @pytest.mark.parametrize(
