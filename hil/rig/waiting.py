@@ -46,9 +46,9 @@ class Record(Generic[T]):
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def each(self) -> AsyncIterator[T]:
-        """Every item from the first on, each as soon as it has come, for ever."""
-        seen = 0
+    async def each(self, *, start: int = 0) -> AsyncIterator[T]:
+        """Every item from the ``start``-th on, each as soon as it has come, for ever."""
+        seen = start
         while True:
             changed = self._changed
             while seen < len(self.items):
