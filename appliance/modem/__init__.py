@@ -12,16 +12,20 @@
     The modem's storages: which there are, reading, deleting.
 ``modem``
     One modem's life: bring-up, registration, submit, sweep, recovery. What the hub sees.
+``examine``
+    What a port answers, in plain words.
 
 PDUs pass through as octets: nothing here knows what is in them.
 """
 
+from appliance.modem.examine import Finding, examine
 from appliance.modem.modem import ArrivedPdu, Intervals, Modem, ModemHost, ModemStatus
 from appliance.modem.port import Port, open_port
 from appliance.modem.profile import Profile, Quirk, generic, shipped
 
 __all__ = [
     "ArrivedPdu",
+    "Finding",
     "Intervals",
     "Modem",
     "ModemHost",
@@ -29,6 +33,7 @@ __all__ = [
     "Port",
     "Profile",
     "Quirk",
+    "examine",
     "generic",
     "open_port",
     "shipped",
