@@ -194,17 +194,21 @@ def _gsm7_or_fewer(text: str, framing: _Framing, *, national: bool) -> Segmentat
 def _national(text: str, framing: _Framing, *, fewer_than: int | None) -> tuple[Language, Language] | None:
     """The pair of tables that holds the text in the fewest segments, if these are fewer; else None."""
     counts = Counter(text)
+    # What a segment holds beside the elements for no, one and two tables, alone and as one of several.
+    rooms = [
+        [framing.with_language(*tables).capacity(Encoding.GSM7, several=several) for several in (False, True)]
+        for tables in ((0, 0), (0, 1), (1, 1))
+    ]
     candidates = []
     for locking, cheap in _CHEAP.items():
         dear = {character: count for character, count in counts.items() if character not in cheap}
         septets = len(text) + sum(dear.values())
         for single, shifted in _SHIFTED.items():
-            if (locking or single) and shifted.issuperset(dear):
-                framed = framing.with_language(locking, single)
-                least = 1
-                if septets > framed.capacity(Encoding.GSM7, several=False):
-                    least = -(-septets // framed.capacity(Encoding.GSM7, several=True))
-                candidates.append((least, bool(locking) + bool(single), bool(locking), septets, locking, single))
+            tables = bool(locking) + bool(single)
+            alone, of_several = rooms[tables]
+            least = 1 if septets <= alone else -(-septets // of_several)
+            if tables and (fewer_than is None or least < fewer_than) and shifted.issuperset(dear):
+                candidates.append((least, tables, bool(locking), septets, locking, single))
     best = fewer_than
     found = None
     for least, _, _, _, locking, single in sorted(candidates):
