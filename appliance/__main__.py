@@ -146,6 +146,8 @@ async def _supervise(settings: Settings) -> None:
             from appliance.mqtt import MqttDoor
 
             supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+        else:
+            await hub.forget_door("mqtt")
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 

@@ -47,7 +47,7 @@ UPKEEP_EVERY = 30.0
 RETAIN_EVERY = 3600.0
 """Seconds between looks for rows that are old enough to go."""
 
-RETAIN_BITE = 500
+RETAIN_BITE = 200
 """Rows forgotten in one transaction: short enough that no accept waits noticeably."""
 
 QUEUE_TOLD_AFTER = 1.0
@@ -179,6 +179,9 @@ class Hub:
                 await self._journal.restore_ballast()
             if await self._journal.write(outbound.expire):
                 self._queues_stale.set()
+            for imsi in self._roster.able_sims():
+                if await self._journal.write(outbound.assign, imsi, sim_cap=self._policy.sim_daily_cap):
+                    self._wake(imsi)
             await self._journal.write(inbound.give_up, window_ms=int(self._policy.incomplete_after * 1000))
             await self._fail_over()
             if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
@@ -309,7 +312,7 @@ class Hub:
         fingerprint = command.fingerprint()
         messages = []
         for recipient, given in zip(recipients, command.recipients, strict=True):
-            imsi = pinned or await self._route(recipient)
+            imsi = pinned or self._route(len(plan.parts))
             tpdus = self._submits(plan, recipient, command, report=report, validity=validity)
             messages.append(
                 outbound.NewMessage(
@@ -340,8 +343,8 @@ class Hub:
             client_cap=self._policy.client_daily_cap if client_daily_cap is None else client_daily_cap,
             sim_cap=self._policy.sim_daily_cap,
         )
-        for message in messages:
-            self._wake(message.imsi)
+        for row in accepted:
+            self._wake(row.view.get("sim"))
         ids = tuple(row.id for row in accepted)
         return Sent(ids, duplicate=all(row.duplicate for row in accepted), messages=tuple(row.view for row in accepted))
 
@@ -397,17 +400,15 @@ class Hub:
             return status.imsi
         return None
 
-    async def _route(self, recipient: str) -> Imsi | None:
-        """The SIM for a message that is not pinned.
+    def _route(self, segments: int) -> Imsi | None:
+        """The SIM for an unpinned message: the able one with the shortest queue, else any ever seen, else None.
 
-        With one SIM it is that one. With several: the one that still has texts for this recipient (their order holds),
-        else the able one with the shortest queue, else any that was ever seen; None when there never was one.
+        The store overrules it where another SIM still has texts for the same recipient.
         """
-        if len(self._seen) > 1:
-            busy = await self._journal.read(outbound.lane_sim, recipient)
-            if busy is not None:
-                return busy
-        return next(self._roster.able_sims(), None) or next(iter(self._seen), None)
+        imsi = next(self._roster.able_sims(), None) or next(iter(self._seen), None)
+        if imsi is not None:
+            self._roster.expect(imsi, segments)
+        return imsi
 
     def _segment(self, command: SendCommand) -> sms.Segmentation:
         self._reference = (self._reference + 1) % 256
@@ -435,9 +436,9 @@ class Hub:
             for part in plan.parts
         )
 
-    def _wake(self, imsi: Imsi | None) -> None:
+    def _wake(self, imsi: str | None) -> None:
         if imsi is not None and imsi in self._dispatchers:
-            self._dispatchers[imsi].wake()
+            self._dispatchers[Imsi(imsi)].wake()
         self._queues_stale.set()
 
     # ------------------------------------------------------------------ reading
@@ -546,6 +547,11 @@ class Hub:
     async def advance(self, door: str, seq: int) -> None:
         """A door has told everything up to ``seq``; durable."""
         await self._journal.write(events.advance, door, seq)
+
+    async def forget_door(self, door: str) -> None:
+        """A door is switched off: nothing is kept for it any more."""
+        if await self._journal.read(events.cursor, door) is not None:
+            await self._journal.write(events.forget, door)
 
     async def authenticate(self, token: str) -> Client | None:
         """Who this token speaks for, or None."""

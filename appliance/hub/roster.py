@@ -7,6 +7,7 @@ restart (which SIMs were ever seen, whose queue is how long) is in the store.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from appliance.types import ModemState
@@ -27,6 +28,7 @@ class Roster:
         self._statuses: dict[Imei, ModemStatus] = {}
         self._able: dict[Imsi, Modem] = {}
         self._queues: Mapping[str, int] = {}
+        self._expected: Counter[str] = Counter()
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -40,9 +42,14 @@ class Roster:
 
     def queues(self, depths: Mapping[str, int]) -> None:
         """How many segments wait for each SIM."""
+        self._expected.clear()
         if depths != self._queues:
             self._queues = depths
             self._bump()
+
+    def expect(self, imsi: Imsi, segments: int) -> None:
+        """So many more are on their way to this SIM's queue; counted until the queues are told again."""
+        self._expected[imsi] += segments
 
     def able(self, imsi: Imsi, modem: Modem) -> None:
         """This SIM can submit through this modem now."""
@@ -60,7 +67,7 @@ class Roster:
 
     def able_sims(self) -> Iterator[Imsi]:
         """The SIMs that can submit now, the shortest queue first."""
-        return iter(sorted(self._able, key=lambda imsi: (self._queues.get(imsi, 0), imsi)))
+        return iter(sorted(self._able, key=lambda imsi: (self._queues.get(imsi, 0) + self._expected[imsi], imsi)))
 
     def modem(self, imei: str) -> Modem | None:
         """The modem with this IMEI, while one of its SIMs can submit."""

@@ -22,5 +22,5 @@ def hub_id(tx: Transaction) -> str:
 
 
 def breathe(tx: Transaction) -> None:
-    """Change nothing: when this returns, the event loop, the writer thread and the database have turned. Costs no fsync."""
+    """Change nothing: when this returns, event loop, writer thread and database have turned. Costs no fsync."""
     tx.db.execute("SELECT 1").fetchone()

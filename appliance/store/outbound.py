@@ -47,7 +47,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import Rejected, StoreError
@@ -112,7 +112,8 @@ class NewMessage:
         idempotency_key: see ``accept``.
         fingerprint: of the whole request; another one under the same key is a conflict.
         replaces_key: the key is reused over time (an MQTT packet identifier): an older message gives it up.
-        imsi: the SIM that shall send it, or None when none can yet.
+        imsi: the SIM that shall send it, or None when none can yet; unless pinned, the SIM that still has texts for its
+            recipient takes it instead.
         pinned: the client named the SIM: it is never reassigned.
         priority: higher goes first.
         report: whether a status report is asked for in the TPDUs.
@@ -214,7 +215,10 @@ def accept(
         StoreFull: the disk is full.
     """
     known = _known(tx, messages)
-    fresh = [(ordinal, message) for ordinal, message in enumerate(messages) if ordinal not in known]
+    kept: dict[str, Imsi | None] = {}
+    fresh = [
+        (ordinal, _in_order(tx, message, kept)) for ordinal, message in enumerate(messages) if ordinal not in known
+    ]
     clients: dict[str, int] = {}
     sims: dict[str, int] = {}
     for _, message in fresh:
@@ -232,6 +236,14 @@ def accept(
         seq, view = _insert(tx, message, ordinal)
         accepted[ordinal] = Accepted(message.id, seq, duplicate=False, view=view)
     return tuple(accepted[ordinal] for ordinal in range(len(messages)))
+
+
+def _in_order(tx: Transaction, message: NewMessage, kept: dict[str, Imsi | None]) -> NewMessage:
+    """The message on the SIM that still has texts for its recipient, so that their order holds."""
+    if message.pinned:
+        return message
+    imsi = kept.setdefault(message.recipient, lane_sim(tx.db, message.recipient) or message.imsi)
+    return message if imsi == message.imsi else replace(message, imsi=imsi)
 
 
 def _known(tx: Transaction, messages: Sequence[NewMessage]) -> dict[int, Accepted]:
@@ -850,8 +862,8 @@ def queue_depths(db: sqlite3.Connection) -> dict[str, int]:
 
 def lane_sim(db: sqlite3.Connection, recipient: str) -> Imsi | None:
     """The SIM that has unfinished messages to this recipient (the oldest of them), or None."""
-    row = db.execute("SELECT imsi FROM lane WHERE recipient = ? ORDER BY head LIMIT 1", (recipient,)).fetchone()
-    return None if row is None else Imsi(row["imsi"])
+    row = db.execute("SELECT imsi, min(head) FROM lane WHERE recipient = ?", (recipient,)).fetchone()
+    return None if row["imsi"] is None else Imsi(row["imsi"])
 
 
 def last_seq(db: sqlite3.Connection) -> int:

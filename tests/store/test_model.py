@@ -140,11 +140,16 @@ class Outbound(RuleBasedStateMachine):
         policy=st.sampled_from(OnInDoubt),
         segments=st.integers(1, 3),
         ttl=st.sampled_from([3_000, 60_000, 600_000]),
+        pinned=st.booleans(),
     )
-    def accept(self, *, to: str, imsi: Imsi, priority: int, policy: OnInDoubt, segments: int, ttl: int) -> None:
+    def accept(
+        self, *, to: str, imsi: Imsi, priority: int, policy: OnInDoubt, segments: int, ttl: int, pinned: bool
+    ) -> None:
         message = self.store.message(
-            to=to, imsi=imsi, priority=priority, on_in_doubt=policy, segments=segments, ttl_ms=ttl
+            to=to, imsi=imsi, priority=priority, on_in_doubt=policy, segments=segments, ttl_ms=ttl, pinned=pinned
         )
+        if not pinned:
+            imsi = next((letter.imsi for letter in self.letters if letter.to == to and letter.state in UNSENT), imsi)
         (accepted,) = self.store.accept(message)
         cards = [Card() for _ in range(segments)]
         self.letters.append(Letter(accepted, to, imsi, priority, policy, self.now + ttl, cards))

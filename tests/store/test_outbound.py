@@ -125,7 +125,7 @@ def test_caps_are_per_client_and_per_sim_and_a_restart_refills_nothing(store: St
     store.accept(store.message(client="b"), client_cap=1)
     with pytest.raises(Rejected, match="this SIM"):
         store.accept(store.message(client="c"), sim_cap=2)
-    store.accept(store.message(client="c", imsi=OTHER_SIM), sim_cap=2)
+    store.accept(store.message(client="c", imsi=OTHER_SIM, pinned=True), sim_cap=2)
 
 
 @pytest.mark.parametrize("jump", [-10 * 365 * 86_400, 10 * 365 * 86_400])
@@ -436,7 +436,7 @@ def test_an_ended_head_frees_its_lane(store: Store) -> None:
 
 def test_sims_do_not_see_each_others_queue(store: Store) -> None:
     store.accept(store.message())
-    (other,) = store.accept(store.message(imsi=OTHER_SIM))
+    (other,) = store.accept(store.message(imsi=OTHER_SIM, pinned=True))
     assert store.claim(OTHER_SIM).message_id == other.id
     assert store.write(outbound.claim, OTHER_SIM) is None
 
@@ -458,7 +458,17 @@ def test_messages_without_a_sim_wait_for_one_and_spend_there(store: Store) -> No
     assert store.claim().message_id == one.id
     with pytest.raises(Rejected, match="this SIM"):
         store.accept(store.message(), sim_cap=3)
-    store.accept(store.message(imsi=None, segments=3), sim_cap=5)
+    store.accept(store.message(imsi=None, to="+447700900999", segments=3), sim_cap=5)
+
+
+def test_an_unpinned_message_goes_by_the_sim_that_still_has_texts_for_its_recipient(store: Store) -> None:
+    def sim(message: outbound.NewMessage) -> object:
+        return store.accept(message)[0].view["sim"]
+
+    assert sim(store.message(imsi=SIM)) == SIM
+    assert sim(store.message(imsi=OTHER_SIM)) == SIM
+    assert sim(store.message(imsi=OTHER_SIM, pinned=True)) == OTHER_SIM
+    assert sim(store.message(to=BOB, imsi=OTHER_SIM)) == OTHER_SIM
 
 
 def test_a_younger_message_does_not_overtake_one_that_the_cap_left_without_a_sim(store: Store) -> None:
