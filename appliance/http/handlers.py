@@ -257,7 +257,7 @@ async def events(call: Call) -> web.StreamResponse:
                     await stream.write(told)
                 if found:
                     after = found[-1].seq
-                elif not await door.event_or_heartbeat(after):
+                elif not await door.event_or_heartbeat(after) and not door.stopping.is_set():
                     if await call.hub.authenticate(call.token) is None:  # revoked meanwhile
                         break
                     await stream.write(b": still here\n\n")

@@ -1,0 +1,176 @@
+"""Who may what: every row of the table against every token, and everything that is refused as a problem document."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.http import HttpDoor, HttpSettings
+from appliance.http.routes import ROUTES, Route
+from appliance.store import tokens
+from tests.http.visitors import TO, Visitors, front
+
+if TYPE_CHECKING:
+    from tests.mqtt.house import House
+
+SCOPES = ("send", "inbox", "status", "control", "admin")
+
+pytestmark = pytest.mark.asyncio
+
+
+def path_of(route: Route) -> str:
+    return route.path.replace("{id}", "out_0").replace("{imei}", "490154203237518")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_a_route_lets_in_its_scopes_and_admin_and_nobody_else(visitors: Visitors, route: Route) -> None:
+    door = visitors.door
+    door.stopping.set()  # an event stream ends at once
+    held = {scope: await visitors.home.token(scope, scope) for scope in SCOPES}
+    body = {"to": TO, "text": "x"} if route.body else None
+    for scope, token in held.items():
+        answer = await visitors.call(route.method, path_of(route), token=token, body=body)
+        if route.public or scope == "admin" or scope in route.scopes:
+            assert answer.status not in {401, 403}, (scope, answer)
+        else:
+            assert answer.problem() == (403, "forbidden")
+            assert all(needed in answer.json["detail"] for needed in route.scopes)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", "Basic dXNlcjpwYXNz", "Bearer \N{SNOWMAN}"])
+async def test_without_a_right_token_nothing_but_healthz_answers(
+    visitors: Visitors, route: Route, header: str | None
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = await visitors.call(route.method, path_of(route), **headers)
+    if route.public:
+        assert answer.status == 200
+    else:
+        assert answer.problem() == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_only_healthz_is_public_and_nothing_that_changes_state_is_a_get() -> None:
+    assert [route.path for route in ROUTES if route.public] == ["/healthz"]
+    assert all(route.scopes for route in ROUTES if not route.public)
+    assert {route.method for route in ROUTES if route.body is not None or "restart" in route.path} == {"POST"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "problem"),
+    [
+        ("GET", "/", (404, "not_found")),
+        ("GET", "/api/v1/nothing", (404, "not_found")),
+        ("GET", "/api/v1/messages/out_0", (404, "not_found")),
+        ("GET", "/api/v1/inbox/in_0", (404, "not_found")),
+        ("DELETE", "/api/v1/messages/out_0", (404, "not_found")),
+        ("GET", "/api/v1/modems/1", (404, "not_found")),
+        ("POST", "/api/v1/modems/1/restart", (404, "not_found")),
+        ("PUT", "/api/v1/messages", (405, "method_not_allowed")),
+        ("GET", "/api/v1/messages?limit=0", (400, "invalid")),
+        ("GET", "/api/v1/messages?limit=x", (400, "invalid")),
+        ("GET", "/api/v1/messages?limit=1&limit=2", (400, "invalid")),
+        ("GET", "/api/v1/messages?state=lost", (400, "invalid")),
+        ("GET", "/api/v1/messages?stat=queued", (400, "invalid")),
+        ("GET", "/api/v1/inbox?since_seq=-1", (400, "invalid")),
+        ("GET", "/api/v1/modems?x", (400, "invalid")),
+        ("GET", "/api/v1/events?after=x", (400, "invalid")),
+    ],
+)
+async def test_what_is_refused_is_a_problem(visitors: Visitors, method: str, path: str, problem: object) -> None:
+    token = await visitors.home.token("root", "admin")
+    answer = await visitors.call(method, path, token=token)
+    assert answer.problem() == problem
+    if answer.status == 405:
+        assert set(answer.headers["Allow"].split(",")) == {"GET", "POST"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "pointer"),
+    [
+        (b"", 400, "invalid", None),
+        (b"\xff\xfe\xfd", 400, "invalid", None),
+        (b"{", 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "x"} {}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "to": "+447700900124", "text": "x"}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "x", "ttl": NaN}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "x", "ttl": ' + b"9" * 5000 + b"}", 400, "invalid", None),
+        (b"[" * 50_000, 400, "invalid", None),
+        (b"[]", 400, "invalid", ""),
+        (b'{"to": "+447700900123"}', 400, "invalid", ""),
+        (b'{"to": 447700900123, "text": "x"}', 400, "invalid", "/to"),
+        (b'{"to": ["+447700900123", 5], "text": "x"}', 400, "invalid", "/to/1"),
+        (b'{"to": "+447700900123", "text": "x", "te~x/t": 1}', 400, "invalid", "/te~0x~1t"),
+        (b'{"to": "+447700900123", "text": "x", "sim": "8944100000000000001"}', 422, "no_sim", "/sim"),
+        (b'{"to": "+447700900123", "text": "x", "modem": "490154203237518"}', 422, "no_such_modem", "/modem"),
+        (b" " * 70_000, 413, "too_large", None),
+    ],
+)
+async def test_a_wrong_body_is_refused_with_a_pointer(
+    visitors: Visitors, *, body: bytes, status: int, code: str, pointer: str | None
+) -> None:
+    token = await visitors.home.token("sender", "send")
+    answer = await visitors.call("POST", "/api/v1/messages", token=token, body=body)
+    assert answer.problem() == (status, code)
+    assert answer.json.get("pointer") == pointer
+
+
+async def test_a_body_that_is_not_json_by_its_type_is_refused(visitors: Visitors) -> None:
+    token = await visitors.home.token("sender", "send")
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        answer = await visitors.call(
+            "POST", "/api/v1/messages", token=token, body={"to": TO, "text": "x"}, Content_Type=kind
+        )
+        assert answer.problem() == (415, "unsupported_media_type")
+
+
+async def test_refusals_of_policy_have_their_own_status(home: House) -> None:
+    async with front(home) as visitors:
+        token = await home.token("sender", "send")
+        answer = await visitors.call("POST", "/api/v1/messages", token=token, body={"to": "88444", "text": "x"})
+        assert answer.problem() == (403, "destination_not_allowed")
+        assert answer.json["pointer"] == "/to"
+
+
+async def test_every_response_is_hardened(visitors: Visitors) -> None:
+    for path in ("/healthz", "/nothing", "/api/v1/messages"):
+        answer = await visitors.call("GET", path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["Server"] == "modemhub"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_guessing_is_slowed_down_and_who_is_known_is_not_shut_out(visitors: Visitors) -> None:
+    known, new = await visitors.home.token("known", "status"), await visitors.home.token("new", "status")
+    assert (await visitors.call("GET", "/api/v1/modems", token=known)).status == 200
+    for guess in range(6):
+        answer = await visitors.call("GET", "/api/v1/modems", token=f"guess{guess}")
+        assert answer.problem() == (401, "unauthorized")
+    answer = await visitors.call("GET", "/api/v1/modems", token=new)
+    assert answer.problem() == (429, "too_many_attempts")
+    assert answer.headers["Retry-After"] == "1"
+    assert (await visitors.call("GET", "/api/v1/modems", token=known)).status == 200
+    visitors.time.pass_by(1)
+    assert (await visitors.call("GET", "/api/v1/modems", token=new)).status == 200
+
+
+async def test_a_revoked_token_stops_working(visitors: Visitors) -> None:
+    token = await visitors.home.token("gone", "status")
+    assert (await visitors.call("GET", "/api/v1/modems", token=token)).status == 200
+    await visitors.home.journal.write(tokens.revoke, name="gone")
+    visitors.time.pass_by(2)
+    assert (await visitors.call("GET", "/api/v1/modems", token=token)).problem() == (401, "unauthorized")
+
+
+async def test_an_address_in_use_ends_the_door(home: House) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        door = HttpDoor(home.hub, HttpSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+        with pytest.raises(OSError, match="in use"):
+            await door.run()
