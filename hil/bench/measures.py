@@ -257,7 +257,9 @@ async def start_to_ready(place: Path, *, scale: float) -> list[Figure]:
     count = int(100_000 * scale)
     async with rig(place, settings=ANYWHERE) as whole:
         await whole.hub.stop()
+        start = len(whole.observer.heard.items)
         empty = await seconds_to_ready(whole)
+        await whole.ready(start=start)
         await unplugged(whole)
         many = [
             {"to": [friend(n) for n in range(100)], "text": f"queued {block}"} for block in range(max(1, count // 100))

@@ -39,7 +39,7 @@ def mosquitto_path() -> str | None:
 class Broker:
     """A broker process on one port, whose life the rig controls; the port stays the same through restarts.
 
-    ``mosquitto``: Eclipse Mosquitto from Debian, persistence on and saved at every change, MQTT 5.
+    ``mosquitto``: Eclipse Mosquitto from Debian, persistence on, else as Debian ships it, MQTT 5.
     ``embedded``: amqtt in a process of its own: MQTT 3.1.1, and everything is forgotten when it ends.
     """
 
@@ -83,8 +83,6 @@ class Broker:
             "allow_anonymous true",
             "persistence true",
             f"persistence_location {self.directory}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",
             "max_queued_messages 0",
             "log_dest stderr",
             f"user {getpass.getuser()}",  # started by root it would else become a user that owns nothing here

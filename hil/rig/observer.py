@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -70,6 +71,7 @@ class Observer:
         )
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.max_queued_messages_set(0)
+        self._client.on_socket_open = self._on_socket_open
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -77,6 +79,10 @@ class Observer:
         self._five = five
 
     # paho calls these in its own thread; they only hand over to the loop.
+
+    def _on_socket_open(self, _client: object, _data: object, connection: Any) -> None:
+        # Else a command waits for the broker's delayed ACK of the PUBACK before it: 40 ms that are not the hub's.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         client.subscribe([("#", 1)])
