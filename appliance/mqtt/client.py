@@ -81,6 +81,12 @@ LARGEST_PACKET = 1 << 20
 """Octets that we take (MQTT 5.0 §3.1.2.11.4): room for refusing a too long command properly, none for exhausting
 memory."""
 
+BUFFER = 1 << 16
+"""Octets taken from the socket at once."""
+
+DISCONNECT = 0xE0
+"""First octet of the packet (MQTT 5.0 §3.14)."""
+
 _UNSUPPORTED_PROTOCOL = 0x84
 _REFUSED = 0x80
 
@@ -134,6 +140,81 @@ class _Acknowledgement:
     serial: int
 
 
+class _Paho(paho.Client):
+    """paho with a buffer on each side of its socket.
+
+    paho reads a packet with three system calls or more and writes each packet with one of its own. Overriding its
+    private methods for octets takes what there is at once and sends what is queued at once: about a fifth of the time
+    that a command costs, and a third of the segments on a slow network. ``loop_read`` works on what :meth:`fill` took.
+    The third one overridden is its TLS handshake.
+    """
+
+    received = b""
+    """Taken from the socket and not read by paho yet."""
+    written = b""
+    """Written by paho and not taken by the socket yet."""
+    at = 0
+    broken: OSError | None = None
+    over = False
+
+    def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
+        """The same as paho's own, but a handshake that fails leaves no open socket behind."""
+        assert self._ssl_context is not None
+        wrapped = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            wrapped.settimeout(self.connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+    def fill(self) -> None:
+        """Take what the socket has, at most a buffer full."""
+        try:
+            taken = super()._sock_recv(BUFFER)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.broken = error
+            return
+        self.over = not taken
+        self.received = self.received[self.at :] + taken
+        self.at = 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether paho has something to read, the end of the connection included."""
+        return self.at < len(self.received) or self.over or self.broken is not None
+
+    def drain(self) -> None:
+        """Send what was written, as far as the socket takes it."""
+        try:
+            while self.written:
+                self.written = self.written[super()._sock_send(self.written) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.broken = error
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self.at == len(self.received):
+            if self.broken is not None:
+                raise self.broken
+            if self.over:
+                return b""
+            raise BlockingIOError
+        taken = self.received[self.at : self.at + bufsize]
+        self.at += len(taken)
+        return taken
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        self.written += bytes(buf)
+        if buf[0] == DISCONNECT:  # paho closes the socket as soon as this is sent
+            self.drain()
+        return len(buf)
+
+
 class Link:
     """One MQTT session over one TCP connection; ends once and for all."""
 
@@ -169,7 +250,7 @@ class Link:
         self._bulk = 0
         self._room = asyncio.Event()
         v5 = version == MQTTProtocolVersion.MQTTv5
-        self._paho = paho.Client(
+        self._paho = _Paho(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if v5 else False,
@@ -216,6 +297,9 @@ class Link:
         sock = self._paho.socket()
         if sock is None:
             raise LinkLost("the connection closed at once", unanswered=True)
+        # paho writes packet by packet: without this a burst waits for the broker's delayed acknowledgement, 40 ms each
+        # time.
+        cast("socket.socket", sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._heard = self._now()
         self._attached = True
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -277,7 +361,7 @@ class Link:
             with contextlib.suppress(OSError):
                 cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)  # paho types it as the least that it needs
             while self._paho.socket() is not None:  # paho reads what is left, then the end, and cleans up
-                self._paho.loop_read()
+                self._read()
 
     def _end(self, cause: str, *, unsupported_protocol: bool = False, unanswered: bool = False) -> None:
         if self.ended.is_set():
@@ -296,19 +380,25 @@ class Link:
 
     # ------------------ out
 
-    async def subscribe(self, filters: Sequence[str]) -> list[int]:
-        """Subscribe at QoS 1, retained messages not wanted; returns each filter's reason code (≥ 0x80 is a refusal).
+    async def subscribe(self, commands: Sequence[str], *, retained: Sequence[str] = ()) -> list[int]:
+        """Subscribe to ``commands`` at QoS 1 without what is retained, and to what is ``retained`` at QoS 0.
+
+        Returns the reason code of each filter, in this order; ≥ 0x80 is a refusal. In 3.1.1 retained commands are
+        delivered nevertheless, and our own publications on the retained topics come back, without the RETAIN flag.
 
         Raises:
             LinkLost: the link ended meanwhile.
         """
         self._check()
         if self.version == MQTTProtocolVersion.MQTTv5:
-            no_retained = SubscribeOptions.RETAIN_DO_NOT_SEND
-            options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=no_retained)
-            _, mid = self._paho.subscribe([(name, options) for name in filters])
+            command = SubscribeOptions(
+                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+            )
+            state = SubscribeOptions(qos=0, noLocal=True)
+            wishes = [(name, command) for name in commands] + [(name, state) for name in retained]
+            _, mid = self._paho.subscribe(wishes)
         else:
-            _, mid = self._paho.subscribe([(name, 1) for name in filters])
+            _, mid = self._paho.subscribe([(name, 1) for name in commands] + [(name, 0) for name in retained])
         if mid is None:
             raise LinkLost(self.cause or "no connection")
         answer: asyncio.Future[list[int]] = self._loop.create_future()
@@ -405,13 +495,20 @@ class Link:
     def _readable(self) -> None:
         self._heard = self._now()
         try:
-            while self._paho.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                pending = getattr(self._paho.socket(), "pending", None)
-                if pending is None or not pending():  # TLS may hold decrypted octets that no selector sees
-                    return
+            self._read()
         except Exception:  # outermost handler of what a broker sends: what paho cannot read ends the link, not the hub
             log.exception("a packet of the broker could not be read")
             self._loop.call_soon(self.abort, "unreadable packet")
+
+    def _read(self) -> None:
+        """Take what there is; TLS may hold decrypted octets that no selector sees."""
+        while (sock := self._paho.socket()) is not None:
+            self._paho.fill()
+            while self._paho.readable and self._paho.socket() is not None:
+                self._paho.loop_read()
+            pending = getattr(sock, "pending", None)
+            if pending is None or not pending():
+                return
 
     def _flush(self) -> None:
         self._flush_scheduled = False
@@ -419,9 +516,10 @@ class Link:
         if sock is None:
             return
         self._paho.loop_write()
-        if self._paho.socket() is None:
-            return
-        if self._paho.want_write() != self._writing:
+        self._paho.drain()
+        if self._paho.broken is not None:
+            self._read()  # paho meets the error there, and cleans up
+        if self._paho.socket() is not None and bool(self._paho.written) != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(sock.fileno(), self._flush)

@@ -209,7 +209,9 @@ class MqttDoor:
         return self._broker.last_error
 
     async def run(self) -> None:
-        """Keep the door open until cancelled."""
+        """Keep the door open until cancelled; without a url in the settings there is none, and nothing is done."""
+        if self._settings.url is None:
+            await asyncio.Event().wait()
         try:
             await self._broker.run(self._serve)
         finally:
@@ -223,8 +225,8 @@ class MqttDoor:
 
     async def _serve(self, link: Link) -> None:
         self._link = link
-        codes = await link.subscribe(self._topics.commands)
-        for name, code in zip(self._topics.commands, codes, strict=False):
+        codes = await link.subscribe(self._topics.commands, retained=[self._topics.availabilities])
+        for name, code in zip([*self._topics.commands, self._topics.availabilities], codes, strict=False):
             if code >= _REFUSED:
                 log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
         tasks = [asyncio.create_task(self._announce(link)), asyncio.create_task(self._tail(link))]
@@ -285,6 +287,12 @@ class MqttDoor:
             tell(topics.status, "online")
             if not self.ready.is_set():
                 self.ready.set()
+
+    def _availability(self, link: Link, imei: str, delivery: Delivery) -> None:
+        """What the broker retains from an earlier life of the hub: a modem that is not here any more is not online."""
+        here = self._hub.modems().get(imei, {}).get("available", False)
+        if delivery.retain and delivery.payload == b"online" and not here:
+            link.publish(delivery.topic, "offline", retain=True)
 
     # ------------------------------------------------------------------ events
 
@@ -374,6 +382,10 @@ class MqttDoor:
     # ------------------------------------------------------------------ commands
 
     def _arrived(self, link: Link, delivery: Delivery) -> None:
+        imei = self._topics.modem_of_availability(delivery.topic)
+        if imei is not None:
+            self._availability(link, imei, delivery)
+            return
         if len(self._commands) >= PENDING_MOST:
             if delivery.qos == 0:
                 self._dropped += 1

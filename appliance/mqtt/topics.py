@@ -66,6 +66,19 @@ class Topics:
         """Where it is told whether a modem is there."""
         return f"{self._base}/modem/{imei}/availability"
 
+    @property
+    def availabilities(self) -> str:
+        """The filter of all modems' availability."""
+        return self.modem_availability("+")
+
+    def modem_of_availability(self, topic: str) -> str | None:
+        """The IMEI whose availability this topic tells; None when it is another topic."""
+        match topic.removeprefix(self._below).split("/") if topic.startswith(self._below) else []:
+            case ["modem", imei, "availability"]:
+                return imei
+            case _:
+                return None
+
     def meaning(self, topic: str) -> Send | SendText | Request | None:
         """What a command's topic asks for; None when it is none of ours."""
         match topic.removeprefix(self._below).split("/", 1) if topic.startswith(self._below) else []:

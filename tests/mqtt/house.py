@@ -155,10 +155,11 @@ def free_port() -> int:
 class Mosquitto:
     """A real Mosquitto on its own port, with its sessions in ``directory``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, listener: str = "", scheme: str = "mqtt") -> None:
         self.directory = directory
         self.port = free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://localhost:{self.port}"
+        self._listener = listener
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -166,7 +167,7 @@ class Mosquitto:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} 127.0.0.1\n{self._listener}\nallow_anonymous true\npersistence true\n"
             f"persistence_location {self.directory}/\nmax_queued_messages 0\nlog_dest stderr\n"
             f"user {getpass.getuser()}\n"
         )

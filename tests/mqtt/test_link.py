@@ -42,7 +42,22 @@ async def test_commands_are_subscribed_to_at_qos_1_and_never_with_what_was_retai
         peer.read_connect(await peer.expect(CONNECT))
         peer.send_connack()
         options = 1 | 1 << 3 | 2 << 4  # QoS 1, retain as published, retained messages are not sent
-        assert await peer.subscription() == {"a/b/send": options, "a/b/send/+": options, "a/b/request/#": options}
+        subscription = await peer.subscription()
+        assert subscription.pop("a/b/modem/+/availability") == 1 << 2  # QoS 0, not our own, what is retained too
+        assert subscription == {"a/b/send": options, "a/b/send/+": options, "a/b/request/#": options}
+        raw.vanish()
+
+
+async def test_a_modem_of_an_earlier_life_is_not_left_online(home: House, raw: RawBroker) -> None:
+    async with opened(mqtt_door(home.hub, raw.url)):
+        peer = await raw.peer()
+        await peer.welcome()
+        topic = "modemhub/modem/490154203237518/availability"
+        for retained, payload in ((False, b"online"), (True, b"offline"), (True, b"")):
+            peer.send_publish(Publish(topic, payload, qos=0, retain=retained))
+        peer.send_publish(Publish(topic.replace("518", "519"), b"online", qos=0, retain=True))
+        told = await peer.published("modemhub/modem")
+        assert (told.topic, told.payload, told.retain) == (topic.replace("518", "519"), b"offline", True)
         raw.vanish()
 
 

@@ -82,6 +82,16 @@ async def test_what_is_retained_is_there_again_after_a_broker_that_forgot_everyt
         await user.bye()
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_modem_that_is_gone_since_is_told_offline(home: House, mosquitto: Mosquitto, protocol: str) -> None:
+    topic = "modemhub/modem/490154203237518/availability"
+    user = await User.connect(mosquitto.port, topic)
+    await user.publish(topic, "online", retain=True)
+    async with opened(mqtt_door(home.hub, mosquitto.url, protocol=protocol)):
+        assert [one.payload for one in await user.wait(topic, count=2)] == [b"online", b"offline"]
+    await user.bye()
+
+
 async def test_commands_wait_at_the_broker_for_a_hub_that_is_away(tmp_path: Path, mosquitto: Mosquitto) -> None:
     user = await User.connect(mosquitto.port, "modemhub/response")
     async with house(tmp_path) as home, opened(mqtt_door(home.hub, mosquitto.url)) as door:
