@@ -1,10 +1,8 @@
 """Who asks: bearer tokens (RFC 6750), their scopes, and back-off for those who guess.
 
 Tokens are random and long: guessing is hopeless, but it costs the store a look-up each time. A peer that brings wrong
-tokens is therefore refused unseen for a while, longer each time. What this process has seen to be right lately still
-passes, so that one misconfigured device behind a proxy does not shut the others out.
-
-A right token is remembered for TRUSTED_FOR seconds, as its SHA-256: a revoked one stops working within that time.
+tokens is therefore refused unheard for a while, longer each time. A token that this process has seen to be right is
+heard always, so that one misconfigured device behind a proxy does not shut the others out.
 """
 
 from __future__ import annotations
@@ -28,9 +26,6 @@ __all__ = ["Gate", "allows", "bearer"]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-TRUSTED_FOR = 2.0
-"""Seconds: spares the store a look-up per request of a busy client, and a revocation is still felt at once."""
-
 GUESSES_FREE = 5
 """Wrong tokens in a row that cost nothing: a device that is being set up."""
 
@@ -45,7 +40,7 @@ def bearer(request: web.Request) -> str | None:
     """The token of ``Authorization: Bearer …``, or None."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
-    return token if scheme.lower() == "bearer" and token else None
+    return token if scheme.lower() == "bearer" and token and token.isascii() else None
 
 
 def allows(client: Client, scopes: frozenset[str]) -> bool:
@@ -65,7 +60,7 @@ class Gate:
     def __init__(self, hub: Hub, *, now: Callable[[], float]) -> None:
         self._hub = hub
         self._now = now
-        self._trusted: OrderedDict[bytes, tuple[float, Client]] = OrderedDict()
+        self._known: OrderedDict[bytes, None] = OrderedDict()
         self._guessers: OrderedDict[str, _Guesser] = OrderedDict()
 
     async def client(self, token: str | None, *, peer: str) -> Client:
@@ -77,22 +72,19 @@ class Gate:
         if token is None:
             raise Rejected("unauthorized", "send Authorization: Bearer <token>; modemhub token create makes one")
         now = self._now()
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        known = self._trusted.get(digest)
-        if known is not None and now - known[0] < TRUSTED_FOR:
-            return known[1]
+        digest = hashlib.sha256(token.encode()).digest()
         guesser = self._guessers.get(peer)
-        if guesser is not None and now < guesser.until and known is None:
+        if guesser is not None and now < guesser.until and digest not in self._known:
             raise Rejected(
                 "too_many_attempts", "too many wrong tokens from this address", retry_after=guesser.until - now
             )
         client = await self._hub.authenticate(token)
         if client is None:
-            self._trusted.pop(digest, None)
+            self._known.pop(digest, None)
             self._wrong(peer, now)
             raise Rejected("unauthorized", "this token is unknown or revoked")
         self._guessers.pop(peer, None)
-        _remember(self._trusted, digest, (now, client))
+        _remember(self._known, digest, None)
         return client
 
     def _wrong(self, peer: str, now: float) -> None:

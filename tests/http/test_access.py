@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,14 @@ async def test_without_a_right_token_nothing_but_healthz_answers(
     else:
         assert answer.problem() == (401, "unauthorized")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_a_token_of_octets_that_are_no_text_is_a_wrong_token(visitors: Visitors) -> None:
+    reader, writer = await asyncio.open_connection(*visitors.door.address)
+    writer.write(b"GET /api/v1/modems HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"401"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_only_healthz_is_public_and_nothing_that_changes_state_is_a_get() -> None:

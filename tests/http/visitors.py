@@ -62,7 +62,7 @@ class Visitors:
 @contextlib.asynccontextmanager
 async def front(home: House, **wishes: Any) -> AsyncIterator[Visitors]:
     """The HTTP door of this hub, open."""
-    time = Time()
+    time = home.time
     door = HttpDoor(home.hub, HttpSettings(listen="127.0.0.1:0", **wishes), now=time, sleep=time.sleep)
     async with opened(door), aiohttp.ClientSession() as session:
         await door.ready.wait()

@@ -76,10 +76,12 @@ class Time:
 class House:
     """One hub and its journal; closing it is a restart's first half."""
 
-    def __init__(self, journal: Journal, supervisor: Supervisor, hub: Hub) -> None:
+    def __init__(self, journal: Journal, supervisor: Supervisor, hub: Hub, time: Time) -> None:
         self.journal = journal
         self.supervisor = supervisor
         self.hub = hub
+        self.time = time
+        """The hub's; a door may have its own."""
 
     async def token(self, name: str, *scopes: str) -> str:
         """Make a token; returns it."""
@@ -97,7 +99,8 @@ async def house(
     allowed: Iterable[str] = ("*",),
     **policy: Any,
 ) -> AsyncIterator[House]:
-    clock = HubClock.of_this_machine()
+    time = Time()
+    clock = HubClock(boottime=time, wall=lambda: 1_800_000_000 + time.now, boot_id="the same")
     journal = await Journal.open(directory / "hub.db", clock=clock, probe=probe, ballast_bytes=64 * 1024)
     supervisor = Supervisor()
     rules = PolicySettings(allowed_destinations=list(allowed), **({"sim_daily_cap": 100_000} | policy))
@@ -105,7 +108,7 @@ async def house(
     await hub.start()
     running = asyncio.create_task(supervisor.run())
     try:
-        yield House(journal, supervisor, hub)
+        yield House(journal, supervisor, hub, time)
     finally:
         supervisor.stop()
         await running
