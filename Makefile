@@ -14,6 +14,9 @@ run := .venv/bin/python
 # The Debian packages that some tests drive: a real broker, system-call traces, and two other SMS daemons as witnesses.
 DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools
 
+# Most tests wait for processes more than they compute: one more at a time than there are cores.
+parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
+
 export UV_CACHE_DIR := .cache/uv
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
@@ -39,14 +42,14 @@ check: setup ## lint, format, types, and that no machine's own paths or hosts st
 
 test: setup ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
-	$(run) -m pytest $(ARGS)
+	$(run) -m pytest $(parallel) $(ARGS)
 
 demo: .venv/.runnable ## the real hub on two emulated modems with a broker; prints what to try (no root needed)
 	@$(run) -m appliance demo $(ARGS)
 
 hil: setup ## the black-box tests in their long form: every crash point 50 times, 200 texts through broker faults
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
-	$(run) -m pytest --long hil $(ARGS)
+	$(run) -m pytest $(parallel) --long hil $(ARGS)
 
 bench: setup ## measure the hub on emulated modems and print the table of figures (ARGS=--json for machines)
 	@.ci/debian-packages mosquitto

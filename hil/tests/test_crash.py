@@ -52,6 +52,8 @@ async def feed(whole: Rig, crashes: int, *, reports: bool) -> list[str]:
 
     With ``reports`` the network sends the status reports of the round once it has all its texts.
     """
+    if reports:
+        await whole.observer.until_heard("status", b"online")  # the first time ever: before, nobody is subscribed
     before = len(whole.modems.sent())
     api, observer = whole.api, whole.observer
     delivered = []
