@@ -11,8 +11,10 @@ UV_VERSION := 0.13.9
 uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
-# The Debian packages that some tests drive: a real broker, system-call traces, and two other SMS daemons as witnesses.
-DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools
+# The Debian packages that some tests drive: a real broker, system-call traces, two other SMS daemons as witnesses, and
+# two other decoders of short messages.
+ORACLES := python3-gammu tshark
+DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools $(ORACLES)
 
 # Most tests wait for processes more than they compute: one more at a time than there are cores.
 parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
@@ -45,7 +47,7 @@ test: setup ## every test; installs Debian packages first where this is root or 
 	$(run) -m pytest $(parallel) $(ARGS)
 
 demo: .venv/.runnable ## the real hub on two emulated modems with a broker; prints what to try (no root needed)
-	@$(run) -m appliance demo $(ARGS)
+	@$(run) -m hil.demo $(ARGS)
 
 hil: setup ## the black-box tests in their long form: every crash point 50 times, 200 texts through broker faults
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
@@ -59,6 +61,7 @@ fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--coun
 	$(run) -m tests.sms.fuzz $(or $(ARGS),--count 1000000 --seed 1)
 
 oracles: setup ## the codec against independent decoders and encoders, in full
+	@.ci/debian-packages $(ORACLES)
 	$(run) -m tests.oracles $(ARGS)
 
 lock: $(uv) ## bring uv.lock up to date after a change of pyproject.toml
