@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="ACTION"
     )
     create = command("create", _token_create, "Create a token and print it: it is shown this once.", into=token)
-    create.add_argument("--name", required=True)
+    create.add_argument("--name", required=True, type=_token_name)
     create.add_argument(
         "--scope", required=True, action="append", choices=["send", "inbox", "status", "control", "admin"]
     )
@@ -147,7 +147,7 @@ async def _supervise(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         await hub.start()
-        if settings.mqtt is not None:
+        if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
             supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
@@ -158,7 +158,7 @@ async def _supervise(settings: Settings) -> None:
 
             http = HttpDoor(hub, settings.http)
             supervisor.vital("http", http.run)
-            await http.ready.wait()
+            await supervisor.until(http.ready)
         supervisor.watchdog(hub.breathe)
         supervisor.ready()
         log.info(
@@ -275,6 +275,13 @@ def _token_revoke(options: argparse.Namespace) -> int:
     with visit(load(options.config).store.path) as store:
         store.write(tokens.revoke, name=options.name)
     return FINE
+
+
+def _token_name(given: str) -> str:
+    """A token's name is its client's name; ``mqtt`` is what the hub calls whoever speaks through the broker."""
+    if given == "mqtt" or not given.isprintable() or not 1 <= len(given) <= 64:
+        raise argparse.ArgumentTypeError('1 to 64 printable characters, and not "mqtt", which is the MQTT door\'s own')
+    return given
 
 
 def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str]) -> str:

@@ -152,6 +152,15 @@ class Supervisor:
             tended.waiting = True
             await self._sleep(delay)
 
+    async def until(self, event: asyncio.Event) -> None:
+        """Return when ``event`` is set, or everything is to stop already: then :meth:`run` tells why."""
+        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     def ready(self) -> None:
         """Tell systemd that the service is up."""
         self._notify("READY=1")

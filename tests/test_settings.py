@@ -160,6 +160,13 @@ def test_config_show_and_schema_are_json(tmp_path: Path, capsys: pytest.CaptureF
     assert "mqtt" in json.loads(capsys.readouterr().out)["properties"]
 
 
+@pytest.mark.parametrize("name", ["mqtt", "", "a\nb", "x" * 65])
+def test_a_token_cannot_be_named_as_what_is_none(name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["token", "create", "--name", name, "--scope", "send"])
+    assert ended.value.code == 2
+
+
 def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ["--config", str(write(tmp_path, f'[store]\npath = "{tmp_path}/hub.db"'))]
     assert main(["token", "create", "--name", "door", "--scope", "send", *config]) == 0

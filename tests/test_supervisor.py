@@ -53,6 +53,15 @@ async def test_the_end_of_a_vital_task_is_the_end_of_the_process(
 
 
 @pytest.mark.asyncio
+async def test_waiting_for_a_vital_task_ends_when_that_task_does() -> None:
+    house = supervisor(Time())
+    house.vital("http", raises)
+    await house.until(asyncio.Event())
+    with pytest.raises(VitalTaskEnded, match="unplugged"):
+        await house.run()
+
+
+@pytest.mark.asyncio
 async def test_a_tended_task_is_started_again_with_growing_delays_and_never_given_up() -> None:
     time = Time()
     house = supervisor(time)

@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.errors import Rejected
 from appliance.http.auth import allows
-from appliance.http.body import read_model, read_query
-from appliance.http.tail import newest, server_sent
-from appliance.hub import SendCommand
+from appliance.http.tail import server_sent
+from appliance.hub import SendCommand, read_model, read_query
 from appliance.types import SegmentState
 
 if TYPE_CHECKING:
@@ -246,7 +245,7 @@ async def events(call: Call) -> web.StreamResponse:
     door = call.door
     with door.stream():
         if after is None:
-            after = await newest(call.hub)
+            after = call.hub.newest
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await stream.prepare(call.request)
         try:

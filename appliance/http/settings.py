@@ -16,7 +16,7 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str | None = "127.0.0.1:8080"
-    """``address:port``, ``[::]:8080`` for every address; port 0: any free one. None: no HTTP door."""
+    """``address:port``, ``[::]:8080`` for every address; port 0: any free one; ``off``: no HTTP door."""
     max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 64 * 1024
     """Octets of a request's body."""
     heartbeat: Annotated[float, Field(ge=1, le=300)] = 15.0
@@ -27,6 +27,8 @@ class HttpSettings(BaseModel):
     @field_validator("listen")
     @classmethod
     def _is_address(cls, listen: str | None) -> str | None:
+        if listen == "off":
+            return None
         if listen is not None:
             parts = urlsplit(f"//{listen}")
             if not parts.hostname or parts.port is None or parts.path or parts.query or "@" in listen:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from appliance.hub import Event, Hub
 
-__all__ = ["Ends", "has_ended", "newest", "server_sent"]
+__all__ = ["Ends", "has_ended", "server_sent"]
 
 EVENTS_AT_ONCE = 200
 
@@ -29,29 +29,8 @@ def has_ended(message: Mapping[str, Any]) -> bool:
 
 def server_sent(event: Event) -> bytes:
     """The event as the lines of an event stream (HTML Living Standard §9.2.6)."""
-    body = json.dumps(told(event), ensure_ascii=False, separators=(",", ":"))  # no line break is left in it
+    body = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))  # no line break is left in it
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {body}\n\n".encode()
-
-
-def told(event: Event) -> dict[str, Any]:
-    """The event's JSON, as MQTT tells it too: a message's transition carries the event's number."""
-    return {**event.body, "event": event.seq} if event.kind == "message" else event.body
-
-
-async def newest(hub: Hub, known: int = 0) -> int:
-    """The seq of the newest event, looked for from ``known`` on: a few reads, by doubling and halving."""
-    low, step = known, 1
-    while found := await hub.events(low + step - 1, limit=1):
-        low = found[0].seq
-        step *= 2
-    high = low + step - 1
-    while low < high:
-        middle = (low + high) // 2
-        if found := await hub.events(middle, limit=1):
-            low = found[0].seq
-        else:
-            high = middle
-    return low
 
 
 class Ends:
@@ -68,7 +47,7 @@ class Ends:
         """Tail the event table while somebody waits, until cancelled."""
         while True:
             await self._wanted.wait()
-            self._seq = await newest(self._hub, self._seq)
+            self._seq = self._hub.newest
             self._placed.set()
             while self._waiting:
                 for event in await self._hub.events(self._seq, limit=EVENTS_AT_ONCE):

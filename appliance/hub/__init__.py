@@ -4,6 +4,7 @@
 
     hub           the facade that the doors know and the host that the modems report to
     command       what a client asks for (pydantic: MQTT and HTTP speak the same JSON)
+    reading       what a client wrote, read strictly
     destinations  recipients in one spelling; who may be texted
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
@@ -18,5 +19,17 @@ disk is :class:`~appliance.errors.StoreFull`.
 
 from appliance.hub.command import SendCommand
 from appliance.hub.hub import Client, Event, Hub, Page, Sent
+from appliance.hub.reading import read_json, read_model, read_query, validated
 
-__all__ = ["Client", "Event", "Hub", "Page", "SendCommand", "Sent"]
+__all__ = [
+    "Client",
+    "Event",
+    "Hub",
+    "Page",
+    "SendCommand",
+    "Sent",
+    "read_json",
+    "read_model",
+    "read_query",
+    "validated",
+]

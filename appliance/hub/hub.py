@@ -533,6 +533,11 @@ class Hub:
         """Events with a higher seq than ``after``, in order; received ones with their text, as the row has it now."""
         return await self._journal.read(_events, after, limit=limit, kinds=kinds)
 
+    @property
+    def newest(self) -> int:
+        """The seq of the newest event; 0 when there was never one."""
+        return self._journal.newest
+
     async def wait_event(self, after: int) -> None:
         """Return as soon as an event with a higher seq than ``after`` is committed."""
         await self._journal.committed(after)
@@ -573,6 +578,8 @@ def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | 
     told = []
     for row in events.after(db, after, kinds=kinds, limit=limit):
         body = row.body
+        if row.kind == "message":  # by this number a repetition is known; ``seq`` is the message's own
+            body = {**body, "event": row.seq}
         if row.kind == "received":
             body = inbound.received_view(db, MessageId(row.subject)) or body
         told.append(Event(row.seq, row.kind, row.subject, row.at, body))

@@ -19,10 +19,11 @@ Commands
     and is tried again, first in, first out, and the receive maximum holds the rest back at the broker.
 
 Identity (S3, S4)
-    ``id`` in the payload, else Response Topic with Correlation Data, else packet identifier with a digest of topic and
-    payload. The last is used over and over, so it binds only a redelivery (DUP) to what it repeats: without DUP the old
-    message gives the key up. When this process knows that the broker has read the acknowledgement of that packet
-    identifier, a DUP is a first sight of a new publication whose first transmission was lost, not a repetition.
+    ``id`` in the payload, else the packet identifier with a digest of topic and payload. That one is used over and
+    over, so it binds only a redelivery (DUP) to what it repeats: without DUP the old message gives the key up. When
+    this process knows that the broker has read the acknowledgement of that packet identifier, a DUP is a first sight of
+    a new publication whose first transmission was lost, not a repetition. Correlation Data is no identity: a client
+    that always sends the same would have its second alarm swallowed.
 
 The tail
     One task per link reads events after the cursor and publishes them, as many at once as the link has room for. A
@@ -44,12 +45,9 @@ from collections import OrderedDict, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from appliance.errors import ModemhubError, Rejected, StoreError
-from appliance.hub import SendCommand
+from appliance.hub import SendCommand, read_json, validated
 from appliance.mqtt.client import Broker, Delivery, Link, LinkLost
-from appliance.mqtt.payload import read_object, rejected
 from appliance.mqtt.topics import Request, Send, SendText, Topics
 
 if TYPE_CHECKING:
@@ -340,7 +338,7 @@ class MqttDoor:
                     if topic is None:
                         acknowledged(seq, 0)
                     else:
-                        link.publish(topic, _json(_told(event)), bulk=True, acked=partial(acknowledged, seq))
+                        link.publish(topic, _json(event.body), bulk=True, acked=partial(acknowledged, seq))
 
         publishing = asyncio.create_task(publish())
         publishing.add_done_callback(lambda _: moved.set())
@@ -426,14 +424,14 @@ class MqttDoor:
             raise Rejected("too_long", f"the payload is longer than {self._settings.max_payload} octets")
         match self._topics.meaning(delivery.topic):
             case Send():
-                given = read_object(delivery.payload)
+                given = _object(delivery.payload)
                 _keep_transaction(given, answer)
-                answer |= await self._send(delivery, arrived, _model(given))
+                answer |= await self._send(delivery, arrived, validated(SendCommand, given))
             case SendText(to=to):
                 text = _text(delivery.payload)
-                answer |= await self._send(delivery, arrived, _model({"to": to, "text": text}))
+                answer |= await self._send(delivery, arrived, validated(SendCommand, {"to": to, "text": text}))
             case Request(verb=verb):
-                given = read_object(delivery.payload) if delivery.payload else {}
+                given = _object(delivery.payload) if delivery.payload else {}
                 _keep_transaction(given, answer)
                 answer |= await self._request(link, verb, given)
             case None:
@@ -482,9 +480,6 @@ class MqttDoor:
         """The idempotency key of a delivery, and whether an older message gives it up."""
         if command.id is not None or delivery.qos == 0:
             return None, False
-        if delivery.correlation is not None:
-            digest = hashlib.sha256((delivery.response_topic or "").encode() + b"\0" + delivery.correlation)
-            return f"mqtt-correlation:{digest.hexdigest()}", False
         key = _packet_key(delivery)
         reusable = not delivery.dup or self._settled.pop(delivery.packet_id, None) == key
         return key, reusable
@@ -501,7 +496,7 @@ class MqttDoor:
     async def _request(self, link: Link, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
         match verb:
             case "message/preview":
-                return {"result": self._hub.preview(_model(given))}
+                return {"result": self._hub.preview(validated(SendCommand, given))}
             case "message/cancel":
                 message = await self._hub.cancel(_string(given, "id"), client=None)
                 return {"id": message["id"], "result": message}
@@ -556,11 +551,6 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _told(event: Event) -> dict[str, Any]:
-    """The event's JSON; a message's transition carries the event's number, by which a repetition is known."""
-    return {**event.body, "event": event.seq} if event.kind == "message" else event.body
-
-
 def _text(payload: bytes) -> str:
     try:
         return payload.decode()
@@ -568,11 +558,11 @@ def _text(payload: bytes) -> str:
         raise Rejected("invalid", f"the text is not UTF-8 at octet {error.start}") from error
 
 
-def _model(given: Mapping[str, Any]) -> SendCommand:
-    try:
-        return SendCommand.model_validate(given)
-    except ValidationError as error:
-        raise rejected(error, given) from error
+def _object(payload: bytes) -> dict[str, Any]:
+    value = read_json(payload)
+    if not isinstance(value, dict):
+        raise Rejected("invalid", "the payload must be a JSON object, as in {…}", pointer="")
+    return value
 
 
 def _string(given: Mapping[str, Any], name: str) -> str:

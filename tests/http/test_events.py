@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from appliance.http.tail import newest
 from appliance.hub import SendCommand
 from appliance.store import tokens
 from appliance.types import Imei, Imsi
@@ -118,12 +117,3 @@ async def test_stopping_ends_the_streams(home: House) -> None:
             headers = {"Authorization": f"Bearer {await home.token('seer', 'status')}"}
             response = await session.get(f"{visitors.address}/api/v1/events", headers=headers)
         assert await Stream(response).block() is None
-
-
-async def test_the_newest_event_is_found_wherever_the_search_begins(home: House) -> None:
-    assert await newest(home.hub) == 0
-    for _ in range(40):
-        await send(home)
-        seqs = [event.seq for event in await home.hub.events(0, limit=1000)]
-        for known in (0, seqs[0], seqs[len(seqs) // 2], seqs[-1]):
-            assert await newest(home.hub, known) == seqs[-1]

@@ -1,7 +1,7 @@
-"""PURE: a request's body and query, read strictly.
+"""PURE: what a client wrote, read strictly; the same for every door.
 
 What two readers could understand differently is refused, because it costs money and cannot be taken back: a name given
-twice, NaN, anything after the value, octets that are not UTF-8, an unknown query parameter.
+twice, NaN, anything after the value, octets that are not UTF-8, unknown names.
 """
 
 from __future__ import annotations
@@ -16,31 +16,39 @@ from appliance.errors import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["read_model", "read_query"]
+__all__ = ["read_json", "read_model", "read_query", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _DETAILS = 3
-"""Errors told of one request: enough to mend it, not an echo of whatever was sent."""
+"""Errors told of one command: enough to mend it, not an echo of whatever was sent."""
 
 
-def read_model(model: type[Model], body: bytes) -> Model:
-    """The ``model`` that the JSON ``body`` describes.
+def read_json(octets: bytes) -> Any:
+    """The JSON value in ``octets``.
+
+    Raises:
+        Rejected: ``invalid``.
+    """
+    try:
+        return json.loads(octets, object_pairs_hook=_pairs, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise Rejected("invalid", f"this is not UTF-8 at octet {error.start}") from error
+    except RecursionError as error:
+        raise Rejected("invalid", "the JSON is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise Rejected("invalid", f"this is not JSON: {error.msg} at character {error.pos}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise Rejected("invalid", f"this is not JSON: {error}") from error
+
+
+def read_model(model: type[Model], octets: bytes) -> Model:
+    """The ``model`` that the JSON in ``octets`` describes.
 
     Raises:
         Rejected: ``invalid``, with a pointer where one is at fault.
     """
-    try:
-        given = json.loads(body, object_pairs_hook=_pairs, parse_constant=_constant)
-    except UnicodeDecodeError as error:
-        raise Rejected("invalid", f"the body is not UTF-8 at octet {error.start}") from error
-    except RecursionError as error:
-        raise Rejected("invalid", "the JSON is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise Rejected("invalid", f"the body is not JSON: {error.msg} at character {error.pos}") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise Rejected("invalid", f"the body is not JSON: {error}") from error
-    return _validated(model, given, pointers=True)
+    return validated(model, read_json(octets))
 
 
 def read_query(model: type[Model], query: Iterable[tuple[str, str]]) -> Model:
@@ -49,20 +57,29 @@ def read_query(model: type[Model], query: Iterable[tuple[str, str]]) -> Model:
     Raises:
         Rejected: ``invalid``; without a pointer, as pointers are for bodies.
     """
-    return _validated(model, _pairs(list(query)), pointers=False)
+    try:
+        return validated(model, _pairs(list(query)))
+    except Rejected as refused:
+        refused.pointer = None
+        raise
 
 
-def _validated(model: type[Model], given: Any, *, pointers: bool) -> Model:
+def validated(model: type[Model], given: Any) -> Model:
+    """The ``model`` that ``given`` describes.
+
+    Raises:
+        Rejected: ``invalid``: the first pointer at fault, and up to three errors in words.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        places = [_pointer(one["loc"], given) for one in errors]
-        told = zip(places[:_DETAILS], errors, strict=False)
-        details = "; ".join(f"{place or 'the request'}: {one['msg']}" for place, one in told)
+        pointers = [_pointer(one["loc"], given) for one in errors]
+        told = zip(pointers[:_DETAILS], errors, strict=False)
+        details = "; ".join(f"{pointer or 'the command'}: {one['msg']}" for pointer, one in told)
         # Each branch of a union tells its own error: the branch that came furthest is what the client meant.
-        furthest = max((place for place in places if place.startswith(places[0])), key=len)
-        raise Rejected("invalid", details, pointer=furthest if pointers else None) from error
+        furthest = max((pointer for pointer in pointers if pointer.startswith(pointers[0])), key=len)
+        raise Rejected("invalid", details, pointer=furthest) from error
 
 
 def _pointer(location: tuple[int | str, ...], given: object) -> str:
