@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from appliance.hub import Event, Hub
 
-__all__ = ["Ends", "has_ended", "server_sent"]
+__all__ = ["Ends", "server_sent"]
 
 EVENTS_AT_ONCE = 200
-
-_ENDS = frozenset({"delivered", "undelivered", "failed", "expired", "cancelled", "in_doubt"})
-
-
-def has_ended(message: Mapping[str, Any]) -> bool:
-    """Whether this is the last that is heard of a message (promise S1)."""
-    return message["state"] in _ENDS or (message["state"] == "submitted" and not message.get("report", True))
 
 
 def server_sent(event: Event) -> bytes:
@@ -52,7 +43,7 @@ class Ends:
             while self._waiting:
                 for event in await self._hub.events(self._seq, limit=EVENTS_AT_ONCE):
                     self._seq = event.seq
-                    if event.kind == "message" and has_ended(event.body):
+                    if event.kind == "message" and event.body["final"]:
                         for waiter in self._waiting.pop(event.subject, ()):
                             if not waiter.done():
                                 waiter.set_result(None)
@@ -69,7 +60,7 @@ class Ends:
         try:
             await self._placed.wait()
             message = await self._hub.message(message_id)
-            if message is None or has_ended(message):
+            if message is None or message["final"]:
                 return
             await waiter
         finally:

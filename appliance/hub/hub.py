@@ -23,7 +23,7 @@ from appliance.hub.inbound import Inbound
 from appliance.hub.outbound import Dispatcher
 from appliance.hub.roster import Roster
 from appliance.modem import Modem, generic, open_port, shipped
-from appliance.store import events, identity, inbound, outbound, retention, sims, tokens
+from appliance.store import events, identity, inbound, outbound, reports, retention, sims, tokens
 from appliance.types import Iccid, Imsi, MessageId
 
 if TYPE_CHECKING:
@@ -187,6 +187,9 @@ class Hub:
             await self._fail_over()
             if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
                 retained_at = self._clock.now()
+                window_ms = int(self._policy.report_wait * 1000)
+                while await self._journal.write(reports.overdue, window_ms=window_ms, limit=RETAIN_BITE):
+                    pass
                 while await self._journal.write(retention.retain, keep_ms=self._retention_ms, limit=RETAIN_BITE):
                     pass
 

@@ -32,6 +32,8 @@ class PolicySettings(BaseModel):
     on_in_doubt: OnInDoubt = OnInDoubt.RESEND
     in_doubt_wait: Annotated[float, Field(ge=0)] = 30.0
     """Seconds that a status report is given to settle a doubt before the one automatic re-submission."""
+    report_wait: Annotated[float, Field(gt=0)] = 7 * 86400
+    """Seconds that a status report is waited for; then a message stays ``submitted`` for good, with ``no_report``."""
     incomplete_after: Annotated[float, Field(gt=0)] = 24 * 3600
     """Seconds after which a long text with missing parts is told as it is."""
     failover_after: Annotated[float, Field(gt=0)] = 120.0

@@ -54,7 +54,7 @@ from appliance.errors import Rejected, StoreError
 from appliance.store import evidence
 from appliance.store.clock import DAY_MS, HOUR_MS, rfc3339
 from appliance.store.journal import needs_room
-from appliance.store.states import UNSENT, derive
+from appliance.store.states import ENDED, UNSENT, derive
 from appliance.types import Imsi, MessageId, OnInDoubt, Reason, RetryClass, SegmentState
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDEMPOTENCY_MS",
+    "NO_REPORT",
     "Accepted",
     "Claim",
     "NewMessage",
@@ -93,6 +94,9 @@ __all__ = [
 
 IDEMPOTENCY_MS = 7 * DAY_MS
 """How long a key stands for its message (promise S4)."""
+
+NO_REPORT = "no_report"
+"""Reason of a ``submitted`` message whose status report is not waited for any more."""
 
 SPEND_HOURS = 24
 EXPIRE_BITE = 100
@@ -754,6 +758,12 @@ def _settle(tx: Transaction, seq: int) -> None:
         _relane(tx, message["imsi"], message["recipient"], message["priority"])
 
 
+def retell(tx: Transaction, seq: int) -> None:
+    """Tell a message anew whose state is the same word and whose meaning is another."""
+    tx.db.execute("UPDATE message SET updated_hub = ?, updated_at = ? WHERE seq = ?", (tx.now, tx.wall, seq))
+    _tell(tx, seq)
+
+
 def _relane(tx: Transaction, imsi: str, recipient: str, priority: int) -> None:
     """Write the lane's row anew from the rows of its first message that has something to send."""
     head = tx.db.execute(
@@ -820,9 +830,10 @@ def _witness(tx: Transaction, seq: int, n: int) -> bool:
 def message_view(db: sqlite3.Connection, message_id: MessageId, *, text: bool = True) -> dict[str, Any] | None:
     """The public JSON of one message, or None; event bodies are it without the text.
 
-    Keys: seq, id, state, to, client, encoding, text?, data? (base64), port?, flash?, segments [{n, state, attempts, mr,
-    reason?, report_status?}], attempts (the most of any segment), maybe_duplicate, reason {code, class, text} or null,
-    sim (IMSI or null), priority, report, on_in_doubt, accepted_at, updated_at, expires_at (RFC 3339, UTC), the extras.
+    Keys: seq, id, state, final (nothing more is waited for), to, client, encoding, text?, data? (base64), port?,
+    flash?, segments [{n, state, attempts, mr, reason?, report_status?}], attempts (the most of any segment),
+    maybe_duplicate, reason {code, class, text} or null, sim (IMSI or null), priority, report, on_in_doubt, accepted_at,
+    updated_at, expires_at (RFC 3339, UTC), the extras.
     """
     row = db.execute("SELECT * FROM message WHERE id = ?", (message_id,)).fetchone()
     return None if row is None else _view(db, row, text=text)
@@ -904,6 +915,8 @@ def _view(db: sqlite3.Connection, row: sqlite3.Row, *, text: bool) -> dict[str, 
         "seq": row["seq"],
         "id": row["id"],
         "state": row["told"],
+        "final": row["told"] in ENDED
+        or (row["told"] == "submitted" and (not row["report"] or (why or {}).get("code") == NO_REPORT)),
         "to": row["recipient"],
         "client": row["client"],
         "encoding": row["encoding"],

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.store import evidence
 from appliance.store.clock import DAY_MS, rfc3339
-from appliance.store.outbound import resolve
-from appliance.types import SegmentState
+from appliance.store.outbound import NO_REPORT, resolve, retell
+from appliance.types import RetryClass, SegmentState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from appliance.store.journal import Transaction
     from appliance.types import Imsi, MessageId
 
-__all__ = ["orphans", "report"]
+__all__ = ["orphans", "overdue", "report"]
 
 WITNESS_MS = 7 * DAY_MS
 """A report may be the witness of a doubt that is no older: most service centres keep a message for 1 to 3 days."""
@@ -91,6 +91,26 @@ def report(
         resolve(tx, seq, n, state, imsi=imsi, mr=mr, reason=evidence.reason_of(outcome, status, text))
     message_id: MessageId = about["id"]
     return message_id
+
+
+def overdue(tx: Transaction, *, window_ms: int, limit: int = 100) -> int:
+    """Stop waiting for reports of what was submitted longer ago than the window; returns of how many messages.
+
+    They stay ``submitted``, which is all that is known, with the reason ``no_report``: the end of S1 for a message
+    whose report never comes. A report that comes later still speaks.
+    """
+    rows = tx.db.execute(
+        "SELECT seq FROM message AS m WHERE told = 'submitted' AND report = 1 AND updated_hub <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM segment WHERE message = m.seq AND reason_code = ?) LIMIT ?",
+        (tx.now - window_ms, NO_REPORT, limit),
+    ).fetchall()
+    for row in rows:
+        tx.db.execute(
+            "UPDATE segment SET reason_code = ?, reason_class = ?, reason_text = ? WHERE message = ? AND state = ?",
+            (NO_REPORT, RetryClass.PERMANENT, "no status report came", row["seq"], SegmentState.SUBMITTED),
+        )
+        retell(tx, row["seq"])
+    return len(rows)
 
 
 def _numbered(tx: Transaction, *, imsi: str, mr: int, recipient: str) -> sqlite3.Row | None:

@@ -32,7 +32,7 @@ from appliance.types import SegmentState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["UNSENT", "WORST_FIRST", "derive"]
+__all__ = ["ENDED", "UNSENT", "WORST_FIRST", "derive"]
 
 UNSENT = frozenset({SegmentState.QUEUED, SegmentState.SUBMITTING})
 """A message in one of these still has something to send."""
@@ -47,6 +47,10 @@ WORST_FIRST = (
     SegmentState.DELIVERED,
 )
 """When nothing is left to send, the first of these that a segment bears is the message's."""
+
+
+ENDED = frozenset(WORST_FIRST) - {SegmentState.SUBMITTED}
+"""Ends of promise S1; ``submitted`` is one where no report was asked for, or none came in time."""
 
 
 def derive(states: Iterable[SegmentState]) -> SegmentState:

@@ -234,3 +234,20 @@ def test_submitted_without_a_reference_is_matched_by_the_recipient(store: Report
 def test_networks_spell_one_number_in_many_ways(one: str, other: str, *, same: bool) -> None:
     assert same_number(one, other) is same
     assert same_number(other, one) is same
+
+
+def test_a_report_that_never_comes_is_not_waited_for_for_ever_and_a_late_one_still_speaks(store: Reporting) -> None:
+    waits, late, unasked = (store.accept(store.message(to=to))[0] for to in (ALICE, BOB, ALICE))
+    store.write(lambda tx: tx.db.execute("UPDATE message SET report = 0 WHERE seq = ?", (unasked.seq,)))
+    for mr in (1, 2, 3):
+        store.send(mr)
+    assert [store.view(one.id)["final"] for one in (waits, late, unasked)] == [False, False, True]
+    assert store.write(reports.overdue, window_ms=1000) == 0
+    store.machine.forward(1000)
+    assert store.write(reports.overdue, window_ms=1000) == 2
+    assert store.write(reports.overdue, window_ms=0) == 0
+    view = store.view(waits.id)
+    assert (view["state"], view["final"], view["reason"]["code"]) == ("submitted", True, "no_report")
+    assert store.told(waits.id)[-2:] == ["submitted", "submitted"]
+    store.report(2, to=BOB)
+    assert (store.view(late.id)["state"], store.view(late.id)["reason"]) == ("delivered", None)
