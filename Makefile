@@ -60,9 +60,10 @@ bench: setup ## measure the hub on emulated modems and print the table of figure
 fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--count N --seed S")
 	$(run) -m tests.sms.fuzz $(or $(ARGS),--count 1000000 --seed 1)
 
-oracles: setup ## the codec against independent decoders and encoders, in full
+oracles: setup ## our codec, then the emulated network's, against independent decoders and encoders, in full
 	@.ci/debian-packages $(ORACLES)
 	$(run) -m tests.oracles $(ARGS)
+	$(run) -m tests.oracles $(ARGS) --writer '$(run) -m hil.emulator.lines --write' --reader '$(run) -m hil.emulator.lines --read'
 
 lock: $(uv) ## bring uv.lock up to date after a change of pyproject.toml
 	$(uv) lock --python "$$(command -v $(PYTHON))"

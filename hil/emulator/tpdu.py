@@ -1,9 +1,9 @@
-"""23.040: SMS-SUBMIT read strictly, SMS-DELIVER and SMS-STATUS-REPORT written, addresses, time stamps, validity.
+"""23.040: SMS-SUBMIT and SMS-DELIVER read strictly, SMS-DELIVER and SMS-STATUS-REPORT written, and all their fields.
 
-Promise of the reader (``read_submit``, ``read_sca``): every octet and every bit is accounted for. What the standard
-does not allow is refused with the field, the octet's offset in the TPDU (in the SCA: in the whole PDU) and the reason;
-nothing is guessed and nothing is skipped. The writer makes what the network would send, and its parts can be combined
-to what no network should.
+Promise of the readers (``read_submit``, ``read_deliver``, ``read_sca``): every octet and every bit is accounted for.
+What the standard does not allow is refused with the field, the octet's offset in the TPDU (in the SCA: in the whole
+PDU) and the reason; nothing is guessed and nothing is skipped. The writer makes what the network would send, and its
+parts can be combined to what no network should.
 
 Offsets in ``Refusal`` count octets from 0. ``cause`` is what the network would answer: 24.011 cause 96 (invalid
 mandatory information) for the fixed fields, 97 for another message type, 111 (protocol error) for the user data.
@@ -146,18 +146,24 @@ def _check_international(digits: str, field: str, offset: int) -> None:
         raise Refusal(field, offset, f"{len(digits)} digits, E.164 ends at {_E164_DIGITS}")
 
 
-def _read_destination(octets: _Octets) -> Address:
+def _read_address(octets: _Octets, field: str) -> Address:
     start = octets.at
-    count = octets.one("tp-da")
+    count = octets.one(field)
     if not 1 <= count <= 20:
-        raise Refusal("tp-da", start, f"{count} digits; 1 to 20 are allowed")
-    toa = octets.one("tp-da")
-    _check_toa(toa, "tp-da", start + 1)
+        raise Refusal(field, start, f"{count} digits; 1 to 20 are allowed")
+    toa = octets.one(field)
+    _check_toa(toa, field, start + 1)
+    body = octets.take((count + 1) // 2, field)
     if (toa >> 4) & 7 == _TON_ALPHANUMERIC:
-        raise Refusal("tp-da", start + 1, "a destination cannot be alphanumeric")
-    digits = _read_digits(octets.take((count + 1) // 2, "tp-da"), count, "tp-da", start + 2)
+        if field == "tp-da":
+            raise Refusal(field, start + 1, "a destination cannot be alphanumeric")
+        try:
+            return Address(alphabet.decode(alphabet.unpack(body, count * 4 // 7)), toa)
+        except alphabet.CodeError as error:
+            raise Refusal(field, start + 2 + 7 * error.index // 8, error.detail) from None
+    digits = _read_digits(body, count, field, start + 2)
     if (toa >> 4) & 7 == _TON_INTERNATIONAL and toa & 0xF == 1:
-        _check_international(digits, "tp-da", start + 2)
+        _check_international(digits, field, start + 2)
     return Address(digits, toa)
 
 
@@ -511,7 +517,7 @@ def read_submit(tpdu: bytes) -> Submit:
     if first & 3 != 1:
         raise Refusal("tp-mti", 0, f"message type {first & 3} is not SMS-SUBMIT", CAUSE_TYPE)
     mr = octets.one("tp-mr")
-    da = _read_destination(octets)
+    da = _read_address(octets, "tp-da")
     pid = octets.one("tp-pid")
     _check_pid(pid, octets.at - 1)
     dcs = octets.one("tp-dcs")
@@ -525,6 +531,35 @@ def read_submit(tpdu: bytes) -> Submit:
         rd=bool(first & 0x04), vpf=vpf, srr=bool(first & 0x20), udhi=bool(first & 0x40), rp=bool(first & 0x80),
         mr=mr, da=da, pid=pid, dcs=dcs, vp=vp, udl=udl, ud=ud, tpdu=tpdu,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """An SMS-DELIVER of which every bit was understood."""
+
+    oa: Address
+    pid: int
+    dcs: int
+    scts: datetime
+    ud: UserData
+
+
+def read_deliver(tpdu: bytes) -> Deliver:
+    """SMS-DELIVER (§9.2.2.1) from its octets, as strictly as a submit; raises Refusal."""
+    octets = _Octets(tpdu)
+    first = octets.one("tp-mti")
+    if first & 3 != 0:
+        raise Refusal("tp-mti", 0, f"message type {first & 3} is not SMS-DELIVER", CAUSE_TYPE)
+    oa = _read_address(octets, "tp-oa")
+    pid = octets.one("tp-pid")
+    dcs = octets.one("tp-dcs")
+    coding = read_dcs(dcs, octets.at - 1)
+    offset = octets.at
+    scts = read_timestamp(octets.take(7, "tp-scts"), "tp-scts", offset)
+    udl = octets.one("tp-udl")
+    offset = octets.at
+    ud = read_user_data(udl, tpdu[offset:], udhi=bool(first & 0x40), coding=coding, offset=offset)
+    return Deliver(oa, pid, dcs, scts, ud)
 
 
 def peek(tpdu: bytes) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Outgoing: what a writer makes is read by every oracle that is there. Incoming: what independent encoders make is read by
 a reader. Both are ``appliance.sms`` unless told otherwise: any command that speaks the lines of ``lines.py`` can be put
-in its place. Ends with 1 where there is a difference that is not a known fault of the other side, or where fewer than
-two oracles could read.
+in its place, and is then also held against ``appliance.sms`` itself. Ends with 1 where there is a difference that is
+not a known fault of the other side, or where no oracle could read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 
 from tests.oracles import cast
 from tests.oracles.judge import Line, Verdict, judge
-from tests.oracles.wishes import wishes
+from tests.oracles.wishes import texts, wishes
 
 _SHOWN = 12
 
@@ -25,7 +25,12 @@ def main() -> int:
     parser.add_argument(
         "--texts", type=int, default=2100, help="how many texts the writer is given (default: %(default)s)"
     )
-    parser.add_argument("--deliveries", type=int, default=500, help="how many SMS-DELIVER each encoder is asked for")
+    parser.add_argument(
+        "--deliveries",
+        type=int,
+        default=500,
+        help="how many SMS-DELIVER, and how many SMS-SUBMIT, each encoder is asked for",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--writer", help="a command that writes records, instead of ours")
     parser.add_argument("--reader", help="a command that answers records, instead of ours")
@@ -36,18 +41,24 @@ def main() -> int:
     seeded = ("--texts", str(arguments.texts), "--seed", str(arguments.seed))
     ours = (sys.executable, "-m", "tests.oracles.write_modemhub", *seeded)
     writer = shlex.split(arguments.writer) if arguments.writer else ours
-    reader = (
-        shlex.split(arguments.reader) if arguments.reader else (sys.executable, "-m", "tests.oracles.read_modemhub")
-    )
+    our_reader = (sys.executable, "-m", "tests.oracles.read_modemhub")
+    reader = shlex.split(arguments.reader) if arguments.reader else our_reader
     both = not (arguments.writer or arguments.reader)
     verdicts: list[Verdict] = []
     enough = True
     if both or arguments.writer:
-        records = cast.run(writer, ())
+        records = cast.run(writer, texts(arguments.texts, arguments.seed) if arguments.writer else ())
         verdicts += outgoing(records)
         enough = covered(records, verdicts)
+        if arguments.writer:
+            verdicts.append(judge("read by modemhub", "modemhub", records, cast.run(our_reader, records)))
+            say(f"  {verdicts[-1].line()}")
     if both or arguments.reader:
         verdicts += incoming(reader, arguments.deliveries, arguments.seed)
+    if arguments.reader:
+        records = cast.run(ours, ())
+        verdicts.append(judge("written by modemhub", "modemhub", records, cast.run(reader, records)))
+        say(f"  {verdicts[-1].line()}")
     for verdict in verdicts:
         for record, found in verdict.differences[:_SHOWN]:
             say(f"{verdict.name}:\n  claimed {record}\n  read    {found}")
@@ -85,7 +96,7 @@ def incoming(reader: tuple[str, ...] | list[str], count: int, seed: int) -> list
         if (why := member.missing()) is not None:
             say(f"  {member.name}: left out, {why}")
             continue
-        records = member.run(wishes(count, seed))
+        records = member.run([*wishes(count, seed), *wishes(count, seed + 1, first=count, submit=True)])
         verdict = judge(f"written by {member.name}", member.name, records, cast.run(reader, records))
         verdicts.append(verdict)
         say(f"  {verdict.line()}")

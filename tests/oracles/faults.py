@@ -118,10 +118,33 @@ FAULTS: tuple[Fault, ...] = (
         lambda record, found: "error" in found and len(record["number"].lstrip("+")) == 20 and _octets(record) <= 2,
     ),
     Fault(
+        "gammu",
+        "reads a sender of letters without the default alphabet: @ ends it, £, brackets and braces are others",
+        "23.040 9.1.2.5: an alphanumeric address is in the default alphabet of 23.038",
+        lambda record, found: (
+            "error" not in found
+            and _text(record) == _text(found)
+            and record.get("data") == found.get("data")
+            and any(letter in "@£[]{}~" for letter in record["number"])
+        ),
+    ),
+    Fault(
         "node_pdu",
         "takes a number with 00 within for an international one, and drops its first two digits",
         "23.040 9.1.2.5: type of number says that, no digits do",
         lambda record, found: "00" in record["number"] and found.get("number") == "+" + record["number"][2:],
+    ),
+    Fault(
+        "node_pdu",
+        "reads an @ where nothing stands behind the header's fill bit",
+        "23.040 9.2.3.16: TP-UDL counts the header's septets too; all seven are the header's and its fill bit's",
+        lambda record, found: record.get("text") == "" and found.get("text") == "@" and "total" in record,
+    ),
+    Fault(
+        "node_pdu",
+        "writes a space for the form feed",
+        "23.038 6.2.1.1: it is 0x0A behind an escape",
+        _other_letters({("\f", " ")}),
     ),
     Fault(
         "node_pdu",

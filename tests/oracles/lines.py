@@ -12,8 +12,10 @@ An *answer* is what a reader found, one for each record and in the same order, w
 it leaves out. ``unable`` says that it does not read this kind of TPDU at all, ``error`` that it should have and did
 not.
 
-A *wish* is what a writer shall make a DELIVER of: a record without ``tpdu``, with ``coding``: ``gsm7``, ``ucs2`` or
-``data``.
+A *wish* is what a writer shall make a DELIVER of (with ``submit``, a SUBMIT): a record without ``tpdu``, with
+``coding``: ``gsm7``, ``ucs2`` or ``data``. A writer that stands in the place of ours is given whole texts in as many
+wishes, with neither number nor place; it cuts them, and writes a record for each segment. There ``coding`` may also be
+``auto``, and ``gsm7`` says that the national tables have the text.
 """
 
 from __future__ import annotations

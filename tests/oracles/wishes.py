@@ -1,4 +1,4 @@
-"""What the independent encoders are asked to make SMS-DELIVER of."""
+"""What the independent encoders are asked to make SMS-DELIVER and SMS-SUBMIT of, and another writer in our place."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ _KINDS = {"default": "gsm7", "extension": "gsm7", "ucs2": "ucs2", "astral": "ucs
 _ROOM = {"gsm7": 70, "ucs2": 30, "data": 130}
 
 
-def wishes(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """So many wishes: each fits one segment, every third says that it is one of several."""
+def texts(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """So many samples whole, of nought to ten segments; who writes them cuts them."""
+    for number, sample in enumerate(samples(count, seed)):
+        content = {"text": sample.content} if isinstance(sample.content, str) else {"data": sample.content.hex()}
+        yield {"id": number, "kind": sample.kind, "coding": sample.coding, **content}
+
+
+def wishes(count: int, seed: int, *, first: int = 0, submit: bool = False) -> Iterator[dict[str, Any]]:
+    """So many wishes, numbered from ``first``: each fits one segment, every third says that it is one of several."""
     random = Random(seed)
-    number = 0
+    number = first
     for sample in samples(100 * count, seed):
-        if number == count:
+        if number == first + count:
             return
         if sample.kind not in _KINDS:
             continue
@@ -31,6 +38,9 @@ def wishes(count: int, seed: int) -> Iterator[dict[str, Any]]:
         if not content:
             continue
         wish: dict[str, Any] = {"id": number, "coding": coding, "number": random.choice(_NUMBERS), "sent": _SENT}
+        if submit:
+            wish["submit"] = True
+            del wish["sent"]
         wish |= {"text": content} if isinstance(content, str) else {"data": content.hex()}
         if number % 3 == 2:
             total = random.randint(2, 255)

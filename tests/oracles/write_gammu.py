@@ -1,4 +1,4 @@
-"""Writes SMS-DELIVER TPDUs with Gammu: one record of ``lines`` for each wish."""
+"""Writes SMS-DELIVER and SMS-SUBMIT TPDUs with Gammu: one record of ``lines`` for each wish."""
 
 from __future__ import annotations
 
@@ -45,8 +45,15 @@ def write(wish: dict[str, Any]) -> dict[str, Any]:
         place = bytes((5, 0, 3, wish["reference"], wish["total"], wish["sequence"]))
         header = _HEADER | {"Type": "UserUDH", "Text": place}
     content = wish["text"] if "text" in wish else bytes.fromhex(wish["data"])
-    message = _MESSAGE | {"Number": wish["number"], "Coding": _CODING[wish["coding"]], "Text": content, "UDH": header}
-    with_centre = gammu.EncodePDU(message, "Deliver")
+    layout = "Submit" if "submit" in wish else "Deliver"
+    message = _MESSAGE | {
+        "Type": layout,
+        "Number": wish["number"],
+        "Coding": _CODING[wish["coding"]],
+        "Text": content,
+        "UDH": header,
+    }
+    with_centre = gammu.EncodePDU(message, layout)
     return {**wish, "tpdu": with_centre[1 + with_centre[0] :].hex()}
 
 

@@ -1,4 +1,4 @@
-"""Writes SMS-DELIVER TPDUs with pycrate: one record of ``lines`` for each wish."""
+"""Writes SMS-DELIVER and SMS-SUBMIT TPDUs with pycrate: one record of ``lines`` for each wish."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _CHARSET = {"gsm7": 0, "data": 1, "ucs2": 2}
 
 def write(wish: dict[str, Any]) -> dict[str, Any]:
     number = wish["number"]
-    message = sms.SMS_DELIVER(
-        val={
-            "TP_UDHI": int("total" in wish),
-            "TP_MMS": 1,
-            "TP_OA": {"Type": int(number.startswith("+")), "NumberingPlan": 1, "Num": number.removeprefix("+")},
-            "TP_DCS": {"Group": 0, "Charset": _CHARSET[wish["coding"]], "Class": 0},
-        }
-    )
-    message["TP_SCTS"].encode(struct_time((*lines.SENT, 0, 0, 0)), 0.0)
+    address = {"Type": int(number.startswith("+")), "NumberingPlan": 1, "Num": number.removeprefix("+")}
+    values = {
+        "TP_UDHI": int("total" in wish),
+        "TP_DCS": {"Group": 0, "Charset": _CHARSET[wish["coding"]], "Class": 0},
+    }
+    if "submit" in wish:
+        message = sms.SMS_SUBMIT(val={**values, "TP_DA": address})
+    else:
+        message = sms.SMS_DELIVER(val={**values, "TP_MMS": 1, "TP_OA": address})
+        message["TP_SCTS"].encode(struct_time((*lines.SENT, 0, 0, 0)), 0.0)
     user_data = message["TP_UD"]
     if "total" in wish:
         place = {"MsgRef": wish["reference"], "MsgParts": wish["total"], "MsgNum": wish["sequence"]}
