@@ -1,8 +1,8 @@
 """The power cut in its long form: ``python -m tests.store.powercut --transactions N``.
 
-Prints, for the product and for each control, how many verbs were acknowledged with how many syncs of the WAL; at how many
-points the power was cut, and how many different disks that left; how many cuts were bad, and in what way; and the most
-promises that one cut lost. Ends with 1 when the product broke any promise, or when a control broke none: then the
+Prints, for the product and for each control, how many verbs were acknowledged with how many syncs of the WAL; at how
+many points the power was cut, and how many different disks that left; how many cuts were bad, and in what way; and the
+most promises that one cut lost. Ends with 1 when the product broke any promise, or when a control broke none: then the
 experiment proves nothing.
 """
 
