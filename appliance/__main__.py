@@ -12,10 +12,9 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance import __version__
 from appliance.errors import ModemhubError, SettingsError
@@ -39,7 +38,10 @@ back from an fsync, waits that long for a busy event loop: measured, 2.6 times f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, options.rest = parser.parse_known_args(arguments)
+    if options.rest and options.command is not _demo:  # the demonstration has options of its own
+        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
         code: int = options.command(options)
     except SettingsError as error:
@@ -211,17 +213,15 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> NoReturn:
     """Hand over to the demonstration of the source tree; it runs this very hub as a process."""
     tree = Path(__file__).parent.parent
     if not (tree / "hil" / "demo.py").exists():
-        print(
-            "modemhub demo needs the source tree, where its emulated modems are: git clone it, then make demo",
-            file=sys.stderr,
+        raise ModemhubError(
+            "the demo needs the source tree, where its emulated modems are: git clone it, then make demo"
         )
-        return FAILED
-    once = ["--once"] if options.once else []
-    return subprocess.run([sys.executable, "-m", "hil.demo", *once], cwd=tree, check=False).returncode
+    os.chdir(tree)
+    os.execv(sys.executable, [sys.executable, "-m", "hil.demo", *options.rest])  # noqa: S606 - it ends as the demo does
 
 
 # ---------------------------------------------------------------------- settings

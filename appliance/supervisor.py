@@ -73,7 +73,7 @@ def notify_systemd(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, contextlib.suppress(OSError):  # nobody listens
         datagram.connect("\0" + address[1:] if address.startswith("@") else address)
         datagram.send(state.encode())
 

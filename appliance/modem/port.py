@@ -171,6 +171,8 @@ class SerialPort:
     def _close(self) -> None:
         with contextlib.suppress(OSError, termios.error):
             termios.tcflush(self._fd, termios.TCIOFLUSH)
+            if os.isatty(self._fd):
+                fcntl.ioctl(self._fd, termios.TIOCNXCL)  # it outlives us where another one holds the line open
         with contextlib.suppress(OSError):
             self._device.close()
 

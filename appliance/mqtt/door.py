@@ -211,6 +211,7 @@ class MqttDoor:
         if self._settings.url is None:
             await asyncio.Event().wait()
         try:
+            await self._hub.cursor(CURSOR)  # a new door's place, before its first command has events of its own
             await self._broker.run(self._serve)
         finally:
             last = [*self._commands, *([] if self._reopening is None else [self._reopening])]

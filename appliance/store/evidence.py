@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Outcome", "bind", "orphan", "reason_of", "same_number", "state_of"]
+__all__ = ["Outcome", "bind", "can_bear", "orphan", "reason_of", "same_number", "state_of"]
 
 Outcome = Literal["delivered", "unconfirmed", "pending", "failed"]
 """What TP-ST says (23.040 §9.2.3.15): 0x00; 0x01 and 0x02; 0x20 to 0x3F; the rest."""
+
+MR_VALUES = 256
+"""TP-MR is one octet (23.040 §9.2.3.6)."""
 
 SUFFIX_DIGITS = 7
 """Fewer digits than this are a short code, which is equal or another one; more may lack their prefix in a report."""
@@ -56,15 +59,43 @@ def reason_of(outcome: str, status: int, text: str) -> Reason | None:
     return Reason(f"tp_status_{status}", RetryClass.PERMANENT, text) if outcome == "failed" else None
 
 
+def can_bear(tx: Transaction, mr: int, *, imsi: str, claimed_hub: int) -> bool:
+    """Whether a submission of this SIM that was claimed then, and whose TP-MR nobody was told, can have this one.
+
+    A SIM counts on by one with each submission (23.040 §9.2.3.6). So it lies behind the last one that is known from
+    before the claim, by no more than there are doubtful submissions since. Without that, a late report on the first
+    copy of another message would pass for a witness, and a message that never left would be told as delivered.
+    """
+    last = tx.db.execute(
+        "SELECT mr, submitted_hub FROM segment WHERE imsi = ? AND mr IS NOT NULL AND submitted_hub <= ?"
+        " ORDER BY submitted_hub DESC LIMIT 1",
+        (imsi, claimed_hub),
+    ).fetchone()
+    if last is None:
+        return True
+    doubts = tx.db.execute(
+        "SELECT count(*) FROM segment AS s JOIN message AS m ON m.seq = s.message"
+        " WHERE (s.state = 'in_doubt' OR (s.state = 'queued' AND s.resent = 1)) AND s.claimed_hub >= ?"
+        " AND s.claimed_hub < ? AND m.imsi = ?",
+        (last["submitted_hub"], claimed_hub, imsi),
+    ).fetchone()[0]
+    behind: int = (mr - last["mr"]) % MR_VALUES
+    return 1 <= behind <= 1 + int(doubts)
+
+
 def orphan(tx: Transaction, *, imsi: str, mr: int | None, recipient: str, since: int) -> sqlite3.Row | None:
-    """The newest orphan of this SIM and recipient that came at hub time ``since`` or later; of this TP-MR, if known."""
+    """The newest orphan of this SIM and recipient that came at hub time ``since`` or later.
+
+    Of this TP-MR; where that is not known, of one that a submission claimed at ``since`` can have.
+    """
     rows = tx.db.execute(
         "SELECT id, mr, recipient, outcome, status, text FROM report WHERE message IS NULL AND imsi = ? AND hub >= ?"
         " ORDER BY hub DESC, id DESC",
         (imsi, since),
     )
     for row in rows.fetchall():
-        if (mr is None or row["mr"] == mr) and same_number(row["recipient"], recipient):
+        fits = can_bear(tx, row["mr"], imsi=imsi, claimed_hub=since) if mr is None else row["mr"] == mr
+        if fits and same_number(row["recipient"], recipient):
             found: sqlite3.Row = row
             return found
     return None

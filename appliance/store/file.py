@@ -33,7 +33,7 @@ from appliance.store.ballast import sync_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Lock", "Opened", "connect", "connect_reader", "prepare", "translate"]
+__all__ = ["Lock", "Opened", "connect", "connect_reader", "make_directory", "prepare", "translate"]
 
 APPLICATION_ID = 0x4D485542
 """``MHUB``, in the database header (sqlite.org/fileformat2.html §1.3.15)."""
@@ -175,12 +175,23 @@ def prepare(path: Path, *, check_seconds: float, stamp: str) -> Opened:
         raise StoreError(f"{path}: {error}") from error
 
 
+def make_directory(directory: Path) -> None:
+    """Make ``directory`` and what is missing above it, durably: a file's own fsync does not keep the way to it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not directory.exists():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
 class _Damaged(Exception):
     """quick_check found something."""
 
 
 def _open(path: Path, *, check_seconds: float) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # texts and numbers stand in it
         sync_directory(path.parent)

@@ -41,7 +41,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from appliance.errors import StoreError, StoreFull
 from appliance.store.ballast import Ballast
 from appliance.store.clock import Anchor, HubClock, rfc3339
-from appliance.store.file import WAL_AUTOCHECKPOINT, Lock, connect, connect_reader, prepare, translate
+from appliance.store.file import (
+    WAL_AUTOCHECKPOINT,
+    Lock,
+    connect,
+    connect_reader,
+    make_directory,
+    prepare,
+    translate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -589,7 +597,7 @@ def visit(path: Path, *, clock: HubClock | None = None) -> Iterator[Visit]:
     clock = clock or HubClock.of_this_machine()
     lock = Lock(path.with_name(path.name + ".lock"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         held = lock.acquire()
         db = prepare(path, check_seconds=0.2, stamp=_stamp(clock.wall_ms())).db if held else connect(path)
     except sqlite3.Error as error:
@@ -615,7 +623,7 @@ def visit(path: Path, *, clock: HubClock | None = None) -> Iterator[Visit]:
 def _take(path: Path, *, ballast_bytes: int, check_seconds: float, wall: int) -> tuple[Lock, Opened, Ballast]:
     """Everything of ``open`` that may block: lock, check, schema."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         lock = Lock(path.with_name(path.name + ".lock"))
         if not lock.acquire():
             raise StoreError(f"{path} is in use: {lock.holder()} holds it. Two hubs cannot share one store.")

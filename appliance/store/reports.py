@@ -9,8 +9,8 @@ Theory of operation
 
     1. the newest ``submitted`` segment of the same SIM, TP-MR and recipient;
     2. the newest one that has its report already: a repeated report, kept and without effect;
-    3. the newest segment of the same SIM and recipient that has no TP-MR: in doubt or waiting for its re-submission
-       (the report is the witness that it was sent), or submitted as nobody said what (TP-FCS 0xC5);
+    3. the one segment of the same SIM and recipient that has no TP-MR and can have this one: in doubt or waiting for
+       its re-submission (the report is the witness that it was sent), or submitted as nobody said what (TP-FCS 0xC5);
     4. none: an orphan. ``outbound.submitted`` and ``outbound.doubt`` look for it, when it spoke of a segment in flight.
 
     "pending" (the service centre still tries) and "unconfirmed" (it does not know) change no state, but both prove a
@@ -74,7 +74,7 @@ def report(
         return answer
     tx.db.execute("UPDATE inbound_pdu SET outcome = 'report' WHERE id = ?", (pdu_id,))
     found = _numbered(tx, imsi=imsi, mr=mr, recipient=recipient)
-    witness = None if found is not None else _unnumbered(tx, imsi=imsi, recipient=recipient)
+    witness = None if found is not None else _unnumbered(tx, imsi=imsi, mr=mr, recipient=recipient)
     report_id = tx.db.execute(
         "INSERT INTO report (pdu, imsi, mr, recipient, outcome, status, text, discharged_at, hub, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -128,18 +128,22 @@ def _numbered(tx: Transaction, *, imsi: str, mr: int, recipient: str) -> sqlite3
     return repeated
 
 
-def _unnumbered(tx: Transaction, *, imsi: str, recipient: str) -> sqlite3.Row | None:
-    for row in tx.db.execute(
-        "SELECT m.id, m.seq, m.recipient, s.n, s.state FROM segment AS s JOIN message AS m ON m.seq = s.message"
+def _unnumbered(tx: Transaction, *, imsi: str, mr: int, recipient: str) -> sqlite3.Row | None:
+    """The one doubtful segment that can be meant; None where there is none, or more than one."""
+    rows = tx.db.execute(
+        "SELECT m.id, m.seq, m.recipient, s.n, s.state, s.claimed_hub"
+        " FROM segment AS s JOIN message AS m ON m.seq = s.message"
         " WHERE s.mr IS NULL AND (s.state IN ('in_doubt', 'submitted')"
-        " OR (s.state = 'queued' AND s.resent = 1)) AND s.claimed_hub >= ? AND m.imsi = ?"
-        " ORDER BY s.claimed_hub DESC, s.message DESC, s.n DESC",
+        " OR (s.state = 'queued' AND s.resent = 1)) AND s.claimed_hub >= ? AND m.imsi = ?",
         (tx.now - WITNESS_MS, imsi),
-    ):
-        if evidence.same_number(row["recipient"], recipient):
-            witness: sqlite3.Row = row
-            return witness
-    return None
+    ).fetchall()
+    fitting = [
+        row
+        for row in rows
+        if evidence.same_number(row["recipient"], recipient)
+        and evidence.can_bear(tx, mr, imsi=imsi, claimed_hub=row["claimed_hub"])
+    ]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def orphans(db: sqlite3.Connection, *, limit: int = 100) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,28 @@ async def test_a_message_is_accepted_and_found_where_the_answer_says(visitors: V
     found = await visitors.call("GET", answer.headers["Location"], token=token)
     assert found.json["id"] == answer.json["id"]
     assert found.json["text"] == "hello"
+
+
+async def test_no_202_before_the_commit(tmp_path: Path) -> None:
+    reached, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(moment: str, verb: str) -> None:
+        if (moment, verb) == ("before", "accept"):
+            loop.call_soon_threadsafe(reached.set)
+            go.wait()
+
+    async with house(tmp_path, probe=hold) as home, front(home) as visitors:
+        token = await home.token("sender", "send", "status")
+        asking = asyncio.create_task(post(visitors, token))
+        try:
+            await reached.wait()
+            listed = await visitors.call("GET", "/api/v1/messages", token=token)
+            assert listed.json["messages"] == []  # the door lives, and has nothing to say about this one
+            assert not asking.done()
+        finally:
+            go.set()
+        assert (await asking).status == 202
 
 
 async def test_several_recipients_are_several_messages(visitors: Visitors) -> None:

@@ -124,6 +124,37 @@ async def test_a_text_goes_out_and_every_step_is_told(house: House) -> None:
     assert view["segments"][0]["mr"] == 0
 
 
+async def test_the_intent_is_committed_before_the_modem_is_asked_and_the_doubt_before_the_pdu(house: House) -> None:
+    rows: list[tuple[str, int]] = []
+
+    class Watched:
+        async def submit(self, tpdu: bytes, *, payload_next: Callable[[], Awaitable[None]]) -> int:  # noqa: ARG002
+            await self.look()
+            await payload_next()
+            await self.look()
+            return 1
+
+        async def look(self) -> None:
+            rows.append(await house.journal.read(lambda db: tuple(db.execute(query).fetchone())))
+
+    query = "SELECT state, payload_next FROM segment"
+    house.dispatcher.use(Watched())
+    await house.accept("a")
+    await house.until("a", "submitted")
+    assert rows == [("submitting", 0), ("submitting", 1)]
+
+
+async def test_a_segment_that_is_sent_again_is_the_same_but_for_tp_rd(house: House) -> None:
+    line = Line(house.time, 1, refused(RetryClass.RETRY_NOW), doubt(), 2, 3)
+    house.dispatcher.use(line)
+    await house.accept("a", text="x" * 400)
+    await house.until("a", "submitted")
+    first, *second, third = [tpdu for _, tpdu in line.given]
+    assert second == [second[0], second[0], bytes((second[0][0] | 0x04, *second[0][1:]))]
+    places = [SmsSubmit.decode(tpdu).user_data.concatenation for tpdu in (first, *second, third)]
+    assert [(place.reference, place.sequence) for place in places if place] == [(7, n) for n in (1, 2, 2, 2, 3)]
+
+
 async def test_a_permanent_refusal_fails_the_message_and_nothing_else(house: House) -> None:
     line = Line(house.time, refused(RetryClass.PERMANENT, "cms_1"))
     house.dispatcher.use(line)

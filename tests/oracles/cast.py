@@ -37,7 +37,7 @@ class Member(NamedTuple):
 
     def missing(self) -> str | None:
         """Why this one cannot take part, or None."""
-        if shutil.which(self.command[0]) is None and not Path(self.command[0]).exists():
+        if any(shutil.which(name) is None and not Path(name).exists() for name in (self.command[0], self.probe[0])):
             return "not installed"
         if subprocess.run(self.probe, capture_output=True, check=False, cwd=ROOT, env=environment()).returncode:
             return "not installed"

@@ -80,6 +80,7 @@ CREATE TABLE segment (
     PRIMARY KEY (message, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX segment_mr ON segment (imsi, mr, submitted_hub) WHERE mr IS NOT NULL;
+CREATE INDEX segment_submitted ON segment (imsi, submitted_hub) WHERE mr IS NOT NULL;
 CREATE INDEX segment_submitting ON segment (message, n) WHERE state = 'submitting';
 CREATE INDEX segment_unnumbered ON segment (claimed_hub)
     WHERE mr IS NULL AND (state IN ('in_doubt', 'submitted') OR (state = 'queued' AND resent = 1));
