@@ -39,9 +39,10 @@ back from an fsync, waits that long for a busy event loop: measured, 2.6 times f
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
     parser = _parser()
-    options, options.rest = parser.parse_known_args(arguments)
-    if options.rest and options.command is not _demo:  # the demonstration has options of its own
-        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
+    options, rest = parser.parse_known_args(arguments)
+    options.rest = rest
+    if rest and options.command is not _demo:  # the demonstration has options of its own
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         code: int = options.command(options)
     except SettingsError as error:

@@ -140,3 +140,12 @@ async def test_received_messages_are_told_with_their_text(home: House, raw: RawB
         again = json.loads((await peer.published("modemhub/received")).payload)
         assert again == body | {"replayed": True}
         raw.vanish()
+
+
+async def test_a_new_doors_place_is_taken_before_its_first_link(home: House, raw: RawBroker) -> None:
+    async with opened(mqtt_door(home.hub, raw.url)):
+        peer = await raw.peer()  # the door has begun to connect: what is accepted from here on, it has to tell
+        (sent,) = await send(home)
+        await peer.welcome()
+        assert (await told(peer))[0] == sent
+        raw.vanish()

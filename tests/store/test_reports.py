@@ -251,3 +251,29 @@ def test_a_report_that_never_comes_is_not_waited_for_for_ever_and_a_late_one_sti
     assert store.told(waits.id)[-2:] == ["submitted", "submitted"]
     store.report(2, to=BOB)
     assert (store.view(late.id)["state"], store.view(late.id)["reason"]) == ("delivered", None)
+
+
+def test_a_late_report_on_the_first_copy_of_one_message_is_no_witness_for_another(store: Reporting) -> None:
+    twice, _ = store.doubtful(on_in_doubt=OnInDoubt.RESEND)  # its first copy had TP-MR 6, and nobody was told
+    store.machine.forward(600_000)
+    store.send(7)
+    for mr in (8, 9):
+        store.accept(store.message())
+        store.send(mr)
+    never_left, _ = store.doubtful(on_in_doubt=OnInDoubt.HOLD)
+    assert store.report(6) is None
+    assert store.state(never_left.id) == "in_doubt"
+    assert store.report(10) == never_left.id
+    assert store.state(twice.id) == "submitted"
+
+
+def test_where_two_doubts_can_be_meant_none_is_settled(store: Reporting) -> None:
+    store.accept(store.message())
+    store.send(255)
+    doubts = []
+    for _ in range(2):
+        store.machine.forward(1)
+        doubts.append(store.doubtful(on_in_doubt=OnInDoubt.HOLD)[0])
+    assert store.report(0) is None
+    assert [store.state(doubt.id) for doubt in doubts] == ["in_doubt", "in_doubt"]
+    assert store.report(1) == doubts[1].id
