@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LINE = 1 << 20
 """Octets of the longest line that is still a line: a refused TPDU in a log is far shorter."""
 
+INSTALLED = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
+"""A process starts as an installed one does, from bytecode: compiling all anew would double its start."""
+
 
 class Child:
     """A running process; its output, both streams together, is in ``lines`` and in the file ``log``."""
@@ -48,7 +51,7 @@ class Child:
             *tied,
             *map(str, argv),
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            env={**os.environ, **INSTALLED, **(environment or {})},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
