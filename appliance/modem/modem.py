@@ -225,7 +225,7 @@ _STRIKES: Final = 3
 _HINTS: Final = 8
 """Indications waiting at which a sweep is cheaper than reading each index."""
 
-_DIRECT: Final = 256
+_DIRECT: Final = 4096
 """Direct deliveries that wait for their commit at most; +CNMA is owed for one at a time, so more are repetitions."""
 
 _LOOKS: Final = 6
