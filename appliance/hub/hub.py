@@ -147,6 +147,10 @@ class Hub:
         self._supervisor.tend("upkeep", self._upkeep)
         self._supervisor.tend("queue lengths", self._tell_queues)
         self._supervisor.tend("calls", self._tell_calls)
+        if not self._modem_settings:
+            log.warning(
+                "no [[modems]] in the settings: name the AT port of each modem, they are not found by themselves yet"
+            )
         profiles = {profile.name: profile for profile in shipped()}
         for settings in self._modem_settings:
             profile = generic() if settings.profile is None else profiles.get(settings.profile)

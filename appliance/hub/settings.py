@@ -54,7 +54,7 @@ class DetectSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     udev: bool = True
-    """Find USB modems by themselves."""
+    """Find USB modems by themselves. Without effect yet: name their ports under ``[[modems]]``."""
 
 
 class ModemSettings(BaseModel):
@@ -64,8 +64,7 @@ class ModemSettings(BaseModel):
 
     port: Annotated[str, Field(min_length=1)]
     profile: str | None = None
-    """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: found by what the modem says of itself.
-    """
+    """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: ``generic``."""
 
 
 class SimSettings(BaseModel):

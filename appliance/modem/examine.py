@@ -7,6 +7,7 @@ PIN, reads and deletes no message. Whatever is wrong is a finding, not an except
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,11 +45,17 @@ class Finding:
     words: str
 
 
+def _is_missing(port: str) -> bool:
+    return port.startswith("/") and not os.path.lexists(port)
+
+
 async def examine(port: str, *, opened: Callable[[str], Awaitable[Port]] = open_port) -> Finding:
     """Look at a port that no other program has open, the hub included."""
     try:
         line = await opened(port)
     except PortGone as error:
+        if _is_missing(port):
+            return Finding(port, fine=False, words="is not there: is the modem plugged in, and has it started?")
         return Finding(
             port, fine=False, words=f"cannot be opened: {error}. Does another program have it (the hub, too)?"
         )
