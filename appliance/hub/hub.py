@@ -142,6 +142,7 @@ class Hub:
         self._reference = await self._journal.read(outbound.last_seq)
         for sim in await self._journal.read(sims.sims):
             self._seen[sim.imsi] = sim.iccid
+            self._unable_since[sim.imsi] = self._clock.now()
             self._dispatcher(sim.imsi)
         self._supervisor.vital("inbound", self._inbound.run)
         self._supervisor.tend("upkeep", self._upkeep)
@@ -170,10 +171,15 @@ class Hub:
     def _dispatcher(self, imsi: Imsi) -> Dispatcher:
         if imsi not in self._dispatchers:
             dispatcher = Dispatcher(
-                imsi, self._journal, self._clock, in_doubt_wait=self._policy.in_doubt_wait, sleep=self._sleep
+                imsi,
+                self._journal,
+                self._clock,
+                in_doubt_wait=self._policy.in_doubt_wait,
+                drained=self._queues_stale.set,
+                sleep=self._sleep,
             )
             self._dispatchers[imsi] = dispatcher
-            self._supervisor.tend(f"dispatcher {_hide(imsi)}", dispatcher.run)
+            self._supervisor.tend(f"dispatcher {len(self._dispatchers)} of SIM {_hide(imsi)}", dispatcher.run)
         return self._dispatchers[imsi]
 
     async def _upkeep(self) -> None:

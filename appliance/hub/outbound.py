@@ -76,12 +76,14 @@ class Dispatcher:
         clock: HubClock,
         *,
         in_doubt_wait: float,
+        drained: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.imsi = imsi
         self._journal = journal
         self._clock = clock
         self._in_doubt_wait_ms = int(in_doubt_wait * 1000)
+        self._drained = drained
         self._sleep = sleep
         self._modem: Submitter | None = None
         self._wake = asyncio.Event()
@@ -108,6 +110,7 @@ class Dispatcher:
             self._wake.clear()
             claim = None if self._modem is None else await self._journal.write(outbound.claim, self.imsi)
             if claim is None:
+                self._drained()
                 await self._rest()
             while claim is not None:
                 claim = await self._unit(self._submit(claim))

@@ -230,3 +230,12 @@ async def test_a_pin_is_tried_once_for_ever(open_hub: Open) -> None:
 async def test_health_names_what_is_wrong(open_hub: Open) -> None:
     house = await open_hub()
     assert house.hub.health()["status"] == "ok"
+
+
+async def test_sims_whose_ends_are_alike_each_have_a_dispatcher(open_hub: Open) -> None:
+    house = await open_hub()
+    twin = Imsi("9" + IMSI[1:])
+    await house.journal.write(sims.seen, imsi=twin, iccid=None, imei=None, number=None)
+    house = await open_hub()
+    sent = await house.hub.send(text(sim=twin), client="test")
+    assert (await house.hub.message(sent.ids[0]))["sim"] == twin

@@ -293,3 +293,15 @@ async def test_a_bug_in_the_driver_still_leaves_the_truth_in_the_journal(house: 
     with pytest.raises(ZeroDivisionError):
         await second.run()
     await house.until("a", "in_doubt")
+
+
+async def test_whoever_shows_the_queue_is_told_when_it_is_drained(house: House) -> None:
+    drained = asyncio.Event()
+    second = Dispatcher(SIM, house.journal, house.journal.clock, in_doubt_wait=30.0, drained=drained.set)
+    second.use(Line(house.time))
+    await house.accept("a", report=False)
+    running = asyncio.create_task(second.run())
+    await drained.wait()
+    await house.until("a", "submitted")
+    running.cancel()
+    await asyncio.wait({running})
