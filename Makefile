@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # Progress bars on a terminal, silence in a log.
 sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v $(PYTHON))"
 
-.PHONY: help setup check test demo hil bench fuzz oracles lock clean
+.PHONY: help setup check test demo hil mutants bench fuzz oracles lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,11 @@ demo: .venv/.runnable ## the real hub on two emulated modems with a broker; prin
 hil: setup ## the black-box tests in their long form: every crash point 50 times, 200 texts through broker faults
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) --long hil $(ARGS)
+	$(run) -m hil.mutants
+
+mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
+	@.ci/debian-packages $(DEBIAN_PACKAGES)
+	$(run) -m hil.mutants $(ARGS)
 
 bench: setup ## measure the hub on emulated modems and print the table of figures (ARGS=--json for machines)
 	@.ci/debian-packages mosquitto

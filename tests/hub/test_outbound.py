@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from appliance.errors import PortGone, SubmitInDoubt, SubmitRefused
-from appliance.hub.outbound import RETRY_LATER, RETRY_NOW, Dispatcher
+from appliance.hub.outbound import FULL_DISK_RETRY, RETRY_LATER, RETRY_NOW, Dispatcher
 from appliance.sms import Address, SmsSubmit, segment
-from appliance.store import HubClock, Journal, events, outbound
+from appliance.store import HubClock, Journal, Transaction, events, outbound
 from appliance.types import Imsi, MessageId, OnInDoubt, Reason, RetryClass
 
 SIM = Imsi("234100000000001")
@@ -305,3 +305,32 @@ async def test_whoever_shows_the_queue_is_told_when_it_is_drained(house: House) 
     await house.until("a", "submitted")
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_result_that_finds_the_disk_full_is_written_when_there_is_room(house: House) -> None:
+    slept: list[float] = []
+
+    def room(tx: Transaction, *, pages: int) -> None:
+        tx.db.execute(f"PRAGMA max_page_count = {pages}")
+
+    class Filling:
+        async def submit(self, tpdu: bytes, *, payload_next: Callable[[], Awaitable[None]]) -> int:  # noqa: ARG002
+            await payload_next()
+            await house.journal.write(room, pages=1)  # as many as there are: the next new one is SQLITE_FULL
+            return 77
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            await house.journal.write(room, pages=2**30)
+
+    second = Dispatcher(SIM, house.journal, house.journal.clock, in_doubt_wait=30.0, sleep=sleep)
+    second.use(Filling())
+    running = asyncio.create_task(second.run())
+    await house.accept("a", report=False, extra={"note": "x" * 5000})  # an event that needs new pages
+    second.wake()
+    view = await house.until("a", "submitted")
+    running.cancel()
+    await asyncio.wait({running})
+    assert slept == [FULL_DISK_RETRY] * 3
+    assert (view["segments"][0]["mr"], view["attempts"]) == (77, 1)

@@ -43,6 +43,7 @@ def test_all_or_nothing(store: Store) -> None:
     assert store.read(outbound.messages) == []
     assert store.read(events.last) == 0
     assert store.rows("SELECT * FROM spend") == []
+    store.accept(store.message(), sim_cap=1, client_cap=1)  # what was refused has spent nothing
 
 
 def test_same_key_same_request_is_the_same_message_for_7_days_also_after_a_restart(store: Store) -> None:
