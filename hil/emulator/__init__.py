@@ -3,6 +3,7 @@
 It imports nothing of the product and was written from the standards alone; see README.md. The rooms:
 
 * ``alphabet``, ``tpdu``: the codec (23.038, 23.040), strict in what it reads, able to write also what is broken.
+  ``lines``: the codec before other people's, as a command.
 * ``network``: the service centre: what it accepted, what it holds, its reports, the ledger.
 * ``persona``: modem families as data. ``storage``: SM, ME, MT, SR.
 * ``line``: a pty, bytes in and out, faults of the wire. ``opens``: who has the port open.
