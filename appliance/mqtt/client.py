@@ -504,7 +504,7 @@ class Link:
         """Take what there is; TLS may hold decrypted octets that no selector sees."""
         while (sock := self._paho.socket()) is not None:
             self._paho.fill()
-            # Debian's Mosquitto leaves Nagle on: it holds its next packet until this one's ACK, which we would delay 40 ms.
+            # Debian's Mosquitto leaves Nagle on: its next packet waits for this one's ACK, which we would delay 40 ms.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # type: ignore[attr-defined] # paho types less
             while self._paho.readable and self._paho.socket() is not None:
                 self._paho.loop_read()
