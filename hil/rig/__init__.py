@@ -67,10 +67,18 @@ class Rig:
             await self.observer.until_heard(f"modem/{modem.imei}/availability", b"online", start=start, within=within)
 
     async def restart_hub(self) -> None:
-        """Start the hub again on the same directory, and wait until every modem is online again."""
-        start = len(self.observer.heard.items)
+        """Start the hub again on the same directory, and wait until every modem is ready again.
+
+        The hub itself is asked: what the broker still tells may be of the process before.
+        """
         await self.hub.start()
-        await self.ready(start=start)
+        heard = self.observer.heard
+        while True:
+            seen = len(heard.items)
+            modems = (await self.api.call("GET", "/api/v1/modems")).json["modems"]
+            if len(modems) == len(self.modems.all) and all(modem["state"] == "ready" for modem in modems):
+                return
+            await heard.until(lambda items: len(items) > seen, "news of a modem")  # noqa: B023 - asked before seen changes
 
 
 @contextlib.asynccontextmanager
