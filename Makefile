@@ -42,7 +42,7 @@ check: setup ## lint, format, types, and that no machine's own paths or hosts st
 	$(run) -m mypy
 	@.ci/no-foreign-places
 
-test: setup ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
+test: setup .cache/oracles/.complete ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) $(ARGS)
 
@@ -64,6 +64,11 @@ bench: setup ## measure the hub on emulated modems and print the table of figure
 
 fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--count N --seed S")
 	$(run) -m tests.sms.fuzz $(or $(ARGS),--count 1000000 --seed 1)
+
+# The codecs that judge ours; a test says so where they could not be fetched.
+.cache/oracles/.complete: tests/oracles/requirements.txt | setup
+	@echo "- fetching the codecs that ours is held against"
+	@$(run) -c 'from tests.oracles import cast; cast.fetch()' && touch $@ || echo "  they could not all be fetched"
 
 oracles: setup ## our codec, then the emulated network's, against independent decoders and encoders, in full
 	@.ci/debian-packages $(ORACLES)
