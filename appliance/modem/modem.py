@@ -659,6 +659,15 @@ class Modem:
         if left is not None and left < 2:
             self._tell(last_error=f"the SIM has {left} tries for its PIN left: a person has to enter it")
             return self._intervals.sim
+        entering = asyncio.ensure_future(self._enter_pin(iccid, pin, timed))
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            await asyncio.wait({entering}, timeout=self._intervals.cancel)
+            raise
+
+    async def _enter_pin(self, iccid: Iccid, pin: str, timed: Timed) -> float:
+        """The span from the committed intent to the SIM's verdict: broken off, the PIN would never be tried again."""
         if not await self._host.may_try_pin(iccid, pin):
             self._tell(last_error="this PIN was tried on this SIM before")
             return self._intervals.sim

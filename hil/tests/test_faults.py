@@ -267,12 +267,22 @@ async def test_a_wrong_pin_is_tried_once_and_a_restart_does_not_forget_that(plac
     async with rig(place, settings=settings, emulator=["--config", config], await_modems=False) as whole:
         modem = whole.modems.all[0]
         for _ in range(3):
-            start = len(whole.observer.heard.items)
-            await until_modem(whole, modem, "pin_required", start=start)
+            await until_pin_is_settled(whole, modem)
             assert await whole.hub.stop() == 0
             await whole.hub.start()
         (status,) = (await whole.modems.do("status"))["modems"]
         assert status["sim"]["pin_left"] == 2
+
+
+async def until_pin_is_settled(whole: Rig, modem: Modem) -> None:
+    """Wait until the hub says of the modem that its PIN was refused, or was tried before."""
+    seen = len(whole.observer.heard.items)
+    while True:
+        told = (await whole.api.call("GET", "/api/v1/modems")).json["modems"]
+        if any(one["imei"] == modem.imei and "PIN" in (one["last_error"] or "") for one in told):
+            return
+        await whole.observer.heard.until(lambda items, seen=seen: len(items) > seen, "news of the modem")  # type: ignore[misc]
+        seen = len(whole.observer.heard.items)
 
 
 async def until_modem(whole: Rig, modem: Modem, state: str, *, start: int) -> None:

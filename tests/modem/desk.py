@@ -355,6 +355,8 @@ class Journal:
         fresh = (iccid, pin) not in self.pins
         self.pins.add((iccid, pin))
         self._note(f"may try: {fresh}")
+        if self.gate is not None:
+            await self.gate.wait()
         return fresh
 
     def count(self, entry: str) -> int:

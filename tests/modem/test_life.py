@@ -241,6 +241,18 @@ def test_a_pin_is_entered_after_the_host_has_committed_the_intent() -> None:
     run(scenario())
 
 
+def test_stopping_does_not_come_between_the_committed_intent_and_the_pin() -> None:
+    async def scenario() -> None:
+        desk = Locked()
+        async with bench(desk, pin="1234", wait=False) as it:
+            it.host.gate = asyncio.Event()
+            await it.host.until(lambda: it.host.count("may try: True"))
+            asyncio.get_running_loop().call_later(1, it.host.gate.set)
+        assert desk.entered == 1
+
+    run(scenario())
+
+
 def test_a_wrong_pin_is_tried_once() -> None:
     async def scenario() -> None:
         desk = Locked()
