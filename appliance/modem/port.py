@@ -205,7 +205,8 @@ def _open(name: str, baudrate: int) -> serial.SerialBase:
         fd: int = device.fileno()
         os.set_blocking(fd, False)
         if os.isatty(fd):
-            fcntl.ioctl(fd, termios.TIOCEXCL)
+            if not os.ttyname(fd).startswith("/dev/pts/"):  # a pty keeps it after kill -9 while its master's side lives
+                fcntl.ioctl(fd, termios.TIOCEXCL)
             mode = termios.tcgetattr(fd)
             mode[2] &= ~termios.HUPCL
             mode[6][termios.VMIN] = 1
