@@ -324,6 +324,7 @@ class Hub:
         report = self._policy.report if command.report is None else command.report
         on_in_doubt = command.on_in_doubt or self._policy.on_in_doubt
         fingerprint = command.fingerprint()
+        content = command.content()
         messages = []
         for recipient, given in zip(recipients, command.recipients, strict=True):
             imsi = pinned or self._route(len(plan.parts))
@@ -342,7 +343,7 @@ class Hub:
                     on_in_doubt=on_in_doubt,
                     encoding=plan.encoding.value,
                     text=command.text,
-                    data=None if command.data is None else bytes(command.content()),  # type: ignore[arg-type] # data is bytes
+                    data=content if isinstance(content, bytes) else None,
                     port=command.port,
                     flash=command.flash,
                     ttl_ms=int(lifetime * 1000),

@@ -89,11 +89,6 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._refused_in_a_row = 0
 
-    @property
-    def modem(self) -> Submitter | None:
-        """The modem that holds the SIM and can submit now."""
-        return self._modem
-
     def use(self, modem: Submitter | None) -> None:
         """Submit through ``modem`` from now on; None: wait for one."""
         self._modem = modem

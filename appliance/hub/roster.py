@@ -77,10 +77,6 @@ class Roster:
         """What is known of a modem."""
         return next((status for known, status in self._statuses.items() if known == imei), None)
 
-    def imsi_of_iccid(self, iccid: str) -> Imsi | None:
-        """The subscription on a card that a modem has told of."""
-        return next((status.imsi for status in self._statuses.values() if status.iccid == iccid and status.imsi), None)
-
     def views(self) -> dict[str, dict[str, Any]]:
         """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
         return {imei: self._view(status) for imei, status in self._statuses.items()}
