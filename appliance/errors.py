@@ -11,6 +11,7 @@
     │   ├── PortGone             the tty hung up or disappeared
     │   ├── AnswerTimeout        a command got no final result in its time
     │   ├── CommandFailed        ERROR, +CME ERROR or +CMS ERROR to a command that is not a submit
+    │   ├── PowerFailed          a line, a USB device or a supply could not be switched
     │   ├── SubmitRefused        a submit ended without the message having left (reason)
     │   └── SubmitInDoubt        the PDU was handed over and no result is known (reason)
     ├── StoreError
@@ -34,6 +35,7 @@ __all__ = [
     "ModemError",
     "ModemhubError",
     "PortGone",
+    "PowerFailed",
     "Rejected",
     "SettingsError",
     "SmsDecodeError",
@@ -98,6 +100,10 @@ class CommandFailed(ModemError):
         super().__init__(f"{command}: {reason.text} ({reason.code})")
         self.command = command
         self.reason = reason
+
+
+class PowerFailed(ModemError):
+    """A power or reset line, a USB device or a supply could not be switched; the text says why and what to do."""
 
 
 class SubmitRefused(ModemError):
