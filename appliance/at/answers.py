@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CMS_WORDS",
     "NO_VENDOR_CODES",
+    "PIN_COUNTERS",
     "STORES",
     "AnswerError",
     "Operator",
@@ -689,10 +690,26 @@ def cpin(line: str) -> str:
     return code
 
 
-def pin_tries(lines: Sequence[str]) -> int | None:
+PIN_COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "+CPINR": "AT+CPINR",
+        "+QPINC": "AT+QPINC?",
+        "+SPIC": "AT+SPIC",
+        "^CPIN": "AT^CPIN?",
+        "+ZPINPUK": "AT+ZPINPUK=?",
+        "+UPINCNT": "AT+UPINCNT",
+        "#PCT": "AT#PCT",
+        "+CPINC": "AT+CPINC?",
+        "^SPIC": "AT^SPIC",
+    }
+)
+"""Counters of the tries left for the PIN: the name, which with a colon begins the answer, and the command that asks."""
+
+
+def pin_tries(lines: Sequence[str], command: str = "+CPINR") -> int | None:
     """Tries left for the SIM's PIN as ``+CPINR: SIM PIN,<tries>[,<default>]`` tells (27.007 §8.65); None: not told."""
     for line in lines:
-        if line.lstrip().upper().startswith("+CPINR"):
+        if command == "+CPINR" and line.lstrip().upper().startswith("+CPINR"):
             fields = _fields(_behind(line, "+CPINR"))
             if _printable(fields[0]).upper() == "SIM PIN" and len(fields) > 1:
                 return _int(fields[1])
