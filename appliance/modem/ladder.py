@@ -22,8 +22,9 @@ Theory of operation
         rung 7  a person                  told, and tried again ever less often
 
     ``due`` gives the next step, ``take`` notes that it is being taken, ``help`` that the modem is well after it.
-    Relapses are counted until ``healthy`` (ten minutes): with every third one the step that helped is passed over once,
-    so that another one has its chance, and the climb waits before it begins.
+    Relapses are counted until ``healthy`` (ten minutes). With the first one re-opening was not enough; with every third
+    one the step that helped is passed over once, so that another one has its chance, and the climb waits before it
+    begins.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Ladder:
         if self._not_before is not None and now < self._not_before:
             return None
         for step in self._in_order(trouble, steps):
-            if step.name in self.memory.tried:
+            if step.name in self.memory.tried or (step.rung <= Rung.REOPEN and self.memory.relapses):
                 continue
             return None if in_doubt and step.rung > Rung.REOPEN else step
         if not in_doubt:
@@ -191,4 +192,6 @@ class Ladder:
         """It was well for ten minutes: forget all but what helped; whether there was anything to forget."""
         well = Memory(cure=self.memory.cure)
         changed, self.memory = self.memory != well, well
+        self._ill = False
+        self._not_before = None
         return changed

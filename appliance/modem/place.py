@@ -55,6 +55,10 @@ class Place(Protocol):
     def remedies(self) -> Sequence[Remedy]:
         """What can be done from outside, the cheapest first; empty where nothing can."""
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether a modem that starts anew is seen to vanish from here, as a USB device does."""
+
     async def present(self) -> None:
         """Return as soon as there is something to open: at once where it is there, else when it appears."""
 

@@ -18,7 +18,7 @@ import pytest
 from appliance.errors import PortGone
 from appliance.modem.modem import Modem
 from appliance.modem.port import SerialPort, _in_thread, open_port
-from appliance.modem.profile import generic
+from appliance.modem.profile import shipped
 from tests.modem.desk import PDU, Desk, Journal, Wire, nothing
 
 if TYPE_CHECKING:
@@ -224,11 +224,12 @@ def test_a_modem_over_a_pty(pair: Pair) -> None:
         host = Journal()
         opened: list[SerialPort] = []
 
-        async def open_it() -> SerialPort:
-            opened.append(await open_port(pair.name))
-            return opened[-1]
+        class OnAPty(PtyDesk):
+            async def open(self, _: int = 0) -> SerialPort:  # type: ignore[override] # a real port this time
+                opened.append(await open_port(pair.name))
+                return opened[-1]
 
-        modem = Modem(open_it, port_name=pair.name, profile=generic(), host=host)
+        modem = Modem(OnAPty(), profiles=shipped(), host=host)
         task = asyncio.create_task(modem.run())
         await host.until(lambda: host.count("removed ME 1"), within=10)
         tpdu = bytes.fromhex("01000C91447700091032000005E8329BFD06")
