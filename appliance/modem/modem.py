@@ -211,8 +211,9 @@ class Modem:
         why = "stopped"
         try:
             port = await self._place.open(self._turn)
-        except PortGone as error:
-            talk.tell(state=ModemState.GONE, last_error=str(error))
+        except ModemError as error:
+            self._ended(error)
+            talk.tell(state=self._busy(ModemState.GONE), last_error=str(error))
             raise
         self._submitting.begin()
         talk.anew = None

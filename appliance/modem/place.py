@@ -70,5 +70,6 @@ class Place(Protocol):
                 speak AT; further turns go through what else could be it (other ttys, other speeds), and round again.
 
         Raises:
-            PortGone: it is not there, another program has it (named where that can be found out), or none answers.
+            PortGone: it is not there, or another program has it (named where that can be found out).
+            AnswerTimeout: what could be it was asked, and none answers: that is silence, and the ladder's business.
         """
