@@ -713,6 +713,11 @@ class Modem:
             self._talk.wake.set()
         await asyncio.shield(self._cycle)
 
+    @property
+    def writes_ussd_packed(self) -> bool:
+        """Whether the strings of a USSD request are packed septets in hexadecimal digits."""
+        return self._talk.profile.ussd.packed
+
     async def ussd(self, text: str) -> UssdAnswer:
         """Ask the network by USSD, or answer what it asked. See ``Ussd.request``."""
         return await self._ussd.request(text)

@@ -8,3 +8,6 @@ CREATE TABLE trouble (
     at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX trouble_imei ON trouble (imei, at) WHERE imei IS NOT NULL;
+
+-- A hub of schema 1 (a rollback) does not miss this table.
+INSERT INTO meta (key, value) VALUES ('readable_by', '1') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
