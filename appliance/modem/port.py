@@ -284,7 +284,9 @@ def _open(name: str, baudrate: int) -> serial.SerialBase:
     device.open()
     try:
         fd: int = device.fileno()
-        os.set_blocking(fd, False)
+        fcntl.fcntl(
+            fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK
+        )  # not an ioctl, which umockdev eats
         if os.isatty(fd):
             if not os.ttyname(fd).startswith("/dev/pts/"):  # a pty keeps it after kill -9 while its master's side lives
                 fcntl.ioctl(fd, termios.TIOCEXCL)

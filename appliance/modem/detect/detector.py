@@ -192,7 +192,7 @@ class Detector:
         await asyncio.sleep(_BURST)
 
     def _next(self, now: float) -> float:
-        times = [self._tracker.due, *self._leave_at.values(), *(each.tell_at for each in self._remarks.values())]
+        times = [self._tracker.due(), *self._leave_at.values(), *(each.tell_at for each in self._remarks.values())]
         return max(0.0, min([self._every, *(at - now for at in times if at is not None)]))
 
     def _look(self, devices: Sequence[UsbDevice], now: float) -> None:

@@ -71,7 +71,6 @@ class Tracker:
                 happened.append(Settled(device))
         return happened
 
-    @property
     def due(self) -> float | None:
         """When the next device settles if nothing changes; None: all have."""
         return min((seen.since + self._settle for seen in self._seen.values() if not seen.settled), default=None)
