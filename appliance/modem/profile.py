@@ -450,6 +450,8 @@ def _ports(table: _Table) -> Ports:
         baud=table.numbers("baud", most=4_000_000),
     )
     ids = [*(usb.id for usb in ports.usb), *ports.storage, *ports.router]
+    if not ports.baud:
+        table.wrong("baud", "is empty")
     for twice in sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         table.wrong("usb", f"{twice!r} is there twice")
     table.end()
@@ -517,6 +519,7 @@ def _power(table: _Table) -> PowerCommands:
     return power
 
 
+@cache
 def shipped() -> tuple[Profile, ...]:
     """Every profile that comes with modemhub, by name.
 
