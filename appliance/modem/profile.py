@@ -450,6 +450,8 @@ def _ports(table: _Table) -> Ports:
         baud=table.numbers("baud", most=4_000_000),
     )
     ids = [*(usb.id for usb in ports.usb), *ports.storage, *ports.router]
+    if not ports.baud:
+        table.wrong("baud", "is empty")
     for twice in sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         table.wrong("usb", f"{twice!r} is there twice")
     table.end()
@@ -517,6 +519,7 @@ def _power(table: _Table) -> PowerCommands:
     return power
 
 
+@cache
 def shipped() -> tuple[Profile, ...]:
     """Every profile that comes with modemhub, by name.
 
@@ -569,26 +572,21 @@ def at_interfaces(profiles: Iterable[Profile], usb_id: str, interfaces: Mapping[
         usb_id: ``12d1:1506``.
         interfaces: number of each interface that is there, and its class as ``ff/01/02``.
 
-    The class rule of a family goes before its numbers: Huawei's ids are many layouts, and what an interface says
-    itself is nearer the truth than a table. Numbers of several families that share an id are put one after the other.
+    A family's class rule goes before its numbers, which are for devices where the rule finds nothing: Huawei's ids are
+    many layouts, and what an interface says itself is nearer the truth than a table. What several families that share
+    an id say is put one after the other.
     """
-    families = for_usb(profiles, usb_id)
-    by_class = [
-        number
-        for family in families
-        for wanted in family.ports.at_class
-        for number, said in sorted(interfaces.items())
-        if said.lower() == wanted
-    ]
-    by_number = [
-        number
-        for family in families
-        for usb in family.ports.usb
-        if usb.id == usb_id
-        for number in usb.at
-        if number in interfaces
-    ]
-    return tuple(dict.fromkeys((*by_class, *by_number)))
+    found: list[int] = []
+    for family in for_usb(profiles, usb_id):
+        by_class = [
+            number
+            for wanted in family.ports.at_class
+            for number, said in sorted(interfaces.items())
+            if said.lower() == wanted
+        ]
+        by_number = [number for usb in family.ports.usb if usb.id == usb_id for number in usb.at]
+        found += by_class or [number for number in by_number if number in interfaces]
+    return tuple(dict.fromkeys(found))
 
 
 def role_of(profiles: Iterable[Profile], usb_id: str) -> Role | None:
