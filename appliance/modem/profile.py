@@ -1,8 +1,8 @@
 """What a family of modems wants: data, read from a TOML file.
 
 Promise: a file is either a profile, complete and of the right types, or ``SettingsError`` names the file and each key
-that is wrong. A key that is not known is wrong. What a file leaves away has the value that suits most modems, and is
-not known to be otherwise.
+that is wrong. A key that is not known is wrong. What a file leaves away is as in ``generic.toml``: not known to be
+otherwise.
 
 A profile says *what* is set and in which order things are tried; *how* is the driver's. What cannot be said by values
 is a ``Quirk``: a closed list of behaviours, each with one branch in the driver.
@@ -20,6 +20,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -29,6 +30,7 @@ from appliance.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from importlib.resources.abc import Traversable
 
     from appliance.types import RetryClass
 
@@ -52,12 +54,6 @@ __all__ = [
     "role_of",
     "shipped",
 ]
-
-BAUD: Final = (115200, 9600, 57600, 38400, 19200, 230400, 460800, 921600)
-"""UART speeds, the usual one first: what modules are delivered with, then what they are set to."""
-
-BOOT_TIME: Final = 25.0
-"""Seconds from power to the first answer: an EG25-G was measured at 21 s; manuals allow up to 20 s."""
 
 Role = Literal["modem", "storage", "router"]
 """What a USB device is by its id: a modem with AT ports, a stick that still shows its CD, or a router without any."""
@@ -136,7 +132,7 @@ class Bringup:
         ready_urcs: beginnings of lines after which all storages are looked at.
         plain_urcs: whole lines without a prefix that are URCs too.
         init: commands after the generic ones.
-        boot_time: seconds from a reset or from power to the first answer, the longest known.
+        boot_time: seconds from a reset or from power to the first answer: the longest known and a margin.
     """
 
     boot_urcs: tuple[str, ...]
@@ -170,8 +166,9 @@ class Sms:
         cnmi_direct: and where they cannot.
         prompt_timeout: seconds for ``>``.
         submit_deadline: seconds for the result of a submit.
-        bearers: commands that choose another bearer, in this order, when sending fails over the present one; empty:
-            nothing is known to help.
+        bearers: commands that choose another bearer, in this order, when sending fails over the present one; the last
+            one leaves the modem as it is delivered, and is to be given when another one has cost the registration.
+            Empty: nothing is known to help.
         cms: the manufacturer's +CMS ERROR numbers.
     """
 
@@ -260,7 +257,7 @@ class _Table:
                 self.wrong(key, "must be a string")
         return default or ""
 
-    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+    def number(self, key: str, default: float | None = None, *, least: float, most: float) -> float:
         match self._table.pop(key, default):
             case bool():
                 self.wrong(key, "must be a number")
@@ -268,17 +265,17 @@ class _Table:
                 return value
             case _:
                 self.wrong(key, f"must be a number from {least:g} to {most:g}")
-        return default
+        return least
 
-    def flag(self, key: str, *, default: bool) -> bool:
-        match self._table.pop(key, default):
+    def flag(self, key: str) -> bool:
+        match self._table.pop(key, None):
             case bool(value):
                 return value
             case _:
                 self.wrong(key, "must be true or false")
-                return default
+                return False
 
-    def numbers(self, key: str, default: tuple[int, ...], *, most: int) -> tuple[int, ...]:
+    def numbers(self, key: str, default: tuple[int, ...] = (), *, most: int) -> tuple[int, ...]:
         value = self._table.pop(key, default)
         if isinstance(value, list | tuple) and all(type(entry) is int and 0 <= entry <= most for entry in value):
             return tuple(value)
@@ -300,14 +297,14 @@ class _Table:
                 return default
         return tuple(value)
 
-    def commands(self, key: str, default: tuple[str, ...] = ()) -> tuple[Command, ...]:
-        return tuple(Command(line) for line in self.texts(key, default, check=Command))
+    def commands(self, key: str) -> tuple[Command, ...]:
+        return tuple(Command(line) for line in self.texts(key, check=Command))
 
     def command(self, key: str) -> Command | None:
         return Command(line) if (line := self.text(key, "", check=_command)) else None
 
-    def settings(self, key: str, default: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-        value = self._table.pop(key, default)
+    def settings(self, key: str) -> tuple[tuple[int, ...], ...]:
+        value = self._table.pop(key, None)
         good = isinstance(value, list | tuple) and all(
             isinstance(entry, list | tuple)
             and 1 <= len(entry) <= 5
@@ -316,7 +313,7 @@ class _Table:
         )
         if not good or not isinstance(value, list | tuple):
             self.wrong(key, "must be a list of lists of one to five numbers from 0 to 3")
-            return default
+            return ()
         return tuple(tuple(entry) for entry in value)
 
     def codes(self, key: str) -> Mapping[int, tuple[RetryClass, str]]:
@@ -384,6 +381,22 @@ def _counter(text: str) -> None:
         raise ValueError(f"is no counter of tries; one of {', '.join(PIN_COUNTERS)}")
 
 
+GENERIC: Final = "generic"
+"""The profile of a modem of which nothing is known; what the others leave away is as there."""
+
+_SUFFIX: Final = ".toml"
+_INHERITED: Final = ("ports", "bringup", "sim", "sms", "ussd", "power")
+
+
+def _folder() -> Traversable:
+    return files("appliance.modem").joinpath("profiles")
+
+
+@cache
+def _generic_text() -> str:
+    return _folder().joinpath(GENERIC + _SUFFIX).read_text(encoding="utf-8")
+
+
 def parse(text: str, source: str) -> Profile:
     """Read a profile from TOML; ``source`` names it in errors.
 
@@ -394,6 +407,10 @@ def parse(text: str, source: str) -> Profile:
         top = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{source}: {error}") from error
+    defaults = tomllib.loads(_generic_text())
+    for name in _INHERITED:
+        own = top.get(name, {})
+        top[name] = {**defaults[name], **own} if isinstance(own, dict) else own
     errors: list[str] = []
     root = _Table(top, "", errors)
     profile = Profile(
@@ -430,9 +447,11 @@ def _ports(table: _Table) -> Ports:
         at_class=table.texts("at_class", check=_interface_class),
         storage=table.texts("storage", check=_usb_id),
         router=table.texts("router", check=_usb_id),
-        baud=table.numbers("baud", BAUD, most=4_000_000),
+        baud=table.numbers("baud", most=4_000_000),
     )
     ids = [*(usb.id for usb in ports.usb), *ports.storage, *ports.router]
+    if not ports.baud:
+        table.wrong("baud", "is empty")
     for twice in sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         table.wrong("usb", f"{twice!r} is there twice")
     table.end()
@@ -441,7 +460,7 @@ def _ports(table: _Table) -> Ports:
 
 def _usb(table: _Table) -> UsbId:
     usb = UsbId(
-        id=table.text("id", check=_usb_id), at=table.numbers("at", (), most=31), model=table.text("model", default="")
+        id=table.text("id", check=_usb_id), at=table.numbers("at", most=31), model=table.text("model", default="")
     )
     table.end()
     return usb
@@ -449,30 +468,30 @@ def _usb(table: _Table) -> UsbId:
 
 def _bringup(table: _Table) -> Bringup:
     bringup = Bringup(
-        boot_urcs=table.texts("boot_urcs", ("RDY",), check=_not_empty),
+        boot_urcs=table.texts("boot_urcs", check=_not_empty),
         ready_urcs=table.texts("ready_urcs", check=_not_empty),
         plain_urcs=table.texts("plain_urcs", check=_not_empty),
         init=table.commands("init"),
-        boot_time=table.number("boot_time", BOOT_TIME, least=1, most=180),
+        boot_time=table.number("boot_time", least=1, most=180),
     )
     table.end()
     return bringup
 
 
 def _sim(table: _Table) -> SimFacts:
-    sim = SimFacts(tries=table.text("tries", "+CPINR", check=_counter), iccid=table.texts("iccid", check=Command))
+    sim = SimFacts(tries=table.text("tries", check=_counter), iccid=table.texts("iccid", check=Command))
     table.end()
     return sim
 
 
 def _sms(table: _Table) -> Sms:
     sms = Sms(
-        service=int(table.number("service", 0, least=0, most=1)),
-        stores=table.texts("stores", ("ME", "SM", "MT", "SR"), check=_known_store),
-        cnmi=table.settings("cnmi", ((2, 1, 0, 1, 0),)),
-        cnmi_direct=table.settings("cnmi_direct", ((2, 2, 0, 1, 0),)),
-        prompt_timeout=table.number("prompt_timeout", 10.0, least=1, most=60),
-        submit_deadline=table.number("submit_deadline", 300.0, least=10, most=600),
+        service=int(table.number("service", least=0, most=1)),
+        stores=table.texts("stores", check=_known_store),
+        cnmi=table.settings("cnmi"),
+        cnmi_direct=table.settings("cnmi_direct"),
+        prompt_timeout=table.number("prompt_timeout", least=1, most=60),
+        submit_deadline=table.number("submit_deadline", least=10, most=600),
         bearers=table.commands("bearers"),
         cms=table.codes("cms"),
     )
@@ -481,14 +500,14 @@ def _sms(table: _Table) -> Sms:
 
 
 def _ussd(table: _Table) -> Ussd:
-    ussd = Ussd(packed=table.flag("packed", default=False), dcs=int(table.number("dcs", 15, least=0, most=255)))
+    ussd = Ussd(packed=table.flag("packed"), dcs=int(table.number("dcs", least=0, most=255)))
     table.end()
     return ussd
 
 
 def _power(table: _Table) -> PowerCommands:
-    resets = table.commands("resets", ("AT+CFUN=1,1",))
-    radio = table.commands("radio", ("AT+CFUN=4", "AT+CFUN=1"))
+    resets = table.commands("resets")
+    radio = table.commands("radio")
     off = table.command("off")
     if len(radio) != 2:
         table.wrong("radio", "must be two commands: off and on")
@@ -500,9 +519,7 @@ def _power(table: _Table) -> PowerCommands:
     return power
 
 
-_SUFFIX: Final = ".toml"
-
-
+@cache
 def shipped() -> tuple[Profile, ...]:
     """Every profile that comes with modemhub, by name.
 
@@ -510,7 +527,7 @@ def shipped() -> tuple[Profile, ...]:
         SettingsError: a file is wrong, or two have one name, or a name is not its file's.
     """
     profiles = []
-    for file in sorted(files("appliance.modem").joinpath("profiles").iterdir(), key=lambda entry: entry.name):
+    for file in sorted(_folder().iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(_SUFFIX):
             profile = parse(file.read_text(encoding="utf-8"), file.name)
             if profile.name + _SUFFIX != file.name:
@@ -521,7 +538,7 @@ def shipped() -> tuple[Profile, ...]:
 
 def generic() -> Profile:
     """The profile for a modem of which nothing is known."""
-    return next(profile for profile in shipped() if profile.name == "generic")
+    return parse(_generic_text(), GENERIC + _SUFFIX)
 
 
 # ---------------------------------------------------------------------------------------------- which profile
@@ -555,26 +572,21 @@ def at_interfaces(profiles: Iterable[Profile], usb_id: str, interfaces: Mapping[
         usb_id: ``12d1:1506``.
         interfaces: number of each interface that is there, and its class as ``ff/01/02``.
 
-    The class rule of a family goes before its numbers: Huawei's ids are many layouts, and what an interface says
-    itself is nearer the truth than a table. Numbers of several families that share an id are put one after the other.
+    A family's class rule goes before its numbers, which are for devices where the rule finds nothing: Huawei's ids are
+    many layouts, and what an interface says itself is nearer the truth than a table. What several families that share
+    an id say is put one after the other.
     """
-    families = for_usb(profiles, usb_id)
-    by_class = [
-        number
-        for family in families
-        for wanted in family.ports.at_class
-        for number, said in sorted(interfaces.items())
-        if said.lower() == wanted
-    ]
-    by_number = [
-        number
-        for family in families
-        for usb in family.ports.usb
-        if usb.id == usb_id
-        for number in usb.at
-        if number in interfaces
-    ]
-    return tuple(dict.fromkeys((*by_class, *by_number)))
+    found: list[int] = []
+    for family in for_usb(profiles, usb_id):
+        by_class = [
+            number
+            for wanted in family.ports.at_class
+            for number, said in sorted(interfaces.items())
+            if said.lower() == wanted
+        ]
+        by_number = [number for usb in family.ports.usb if usb.id == usb_id for number in usb.at]
+        found += by_class or [number for number in by_number if number in interfaces]
+    return tuple(dict.fromkeys(found))
 
 
 def role_of(profiles: Iterable[Profile], usb_id: str) -> Role | None:
