@@ -87,7 +87,12 @@ class Arriving:
         """The modem has started anew, or is gone."""
         found = self.poison.restarted()
         if found is not None:
-            self._talk.tell(last_error=found)
+            self._talk.tell(last_error=found, unreadable=self.poison.proven)
+
+    def forget(self) -> None:
+        """Another SIM, or another modem: what is stored is not what it was."""
+        self.poison.forget()
+        self._talk.tell(unreadable=())
 
     # ------------------------------------------------------------------------------------------ set-up
 

@@ -279,13 +279,13 @@ class Modem:
                     patience = WAKE_AGAIN
                     continue
             await self._detach(talk.anew or "set up anew")
-            self._arriving.restarted()
             if self._cycle is not None:
                 raise PortGone(f"{talk.status.port}: closed for a power cycle")
             if talk.restart is not None:
                 await self._soft_reset("asked for")
             else:
                 talk.tell(state=ModemState.RECOVERING, last_error=talk.anew, recovery="setting it up again")
+                self._arriving.restarted()
                 await asyncio.sleep(self._intervals.settle)
             patience = _attempts(talk.profile.bringup.boot_time + MARGIN)
 
@@ -535,7 +535,7 @@ class Modem:
             wait = await self._sim.step(tries)
             if wait is None:
                 if talk.status.imsi != before:
-                    self._arriving.poison.forget()
+                    self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
                 await self._well()
