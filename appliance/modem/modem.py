@@ -505,6 +505,7 @@ class Modem:
             raise AnswerTimeout(f"{talk.status.port}: two identities")
         if imei != talk.status.imei:
             talk.tell(imei=imei, imsi=None, iccid=None, number=None, bearer=None)
+            self._submitting.forget_bearers()
             if self._trouble is None:
                 self._ladder = Ladder(await self._memory())
         talk.tell(

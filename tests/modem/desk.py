@@ -413,11 +413,11 @@ class Journal:
         return fresh
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
-        assert (place, imei) in {("desk", None), ("desk", IMEI)}
+        assert place == "desk"
         return self.memory
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
-        assert (place, imei) in {("desk", None), ("desk", IMEI)}
+        assert place == "desk"
         self.memory = memory
         if taken is not None:
             self.taken.append(taken)
