@@ -242,6 +242,7 @@ class Modem:
             await self._submitting.settle(channel)
             talk.channel = None
             self._calls.end()
+            self._ringing = False
             await channel.close()
             talk.tell(
                 state=self._busy(ModemState.GONE),

@@ -362,6 +362,8 @@ class Journal:
         self.gate: asyncio.Event | None = None
         self.pins: set[tuple[str, str]] = set()
         self.memory: Memory | None = None
+        self.memories: dict[str | None, Memory] = {}
+        """By IMEI; of one that has not said it: by None."""
         self.taken: list[RungTaken] = []
         self._changed = asyncio.Event()
 
@@ -414,11 +416,11 @@ class Journal:
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
         assert place == "desk"
-        return self.memory
+        return self.memories.get(imei)
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
         assert place == "desk"
-        self.memory = memory
+        self.memory = self.memories[imei] = memory
         if taken is not None:
             self.taken.append(taken)
             self._note(f"{taken.name}: {taken.outcome}")
@@ -461,17 +463,20 @@ async def bench(
     intervals: Intervals = USUAL,
     memory: Memory | None = None,
     pause: float = 1.0,
+    hang_up: bool = True,
 ) -> AsyncIterator[Bench]:
     """Serve a modem as the supervisor does: run it again, ``pause`` seconds after each end."""
     desk = desk or Desk()
     host = Journal()
-    host.memory = memory
+    if memory is not None:
+        host.memory = host.memories[None] = host.memories[IMEI] = memory
     modem = Modem(
         desk,
         profiles=shipped(),
         profile=profile,
         host=host,
         pin=lambda _: pin,
+        hang_up=hang_up,
         intervals=intervals,
     )
     ends: list[ModemError] = []

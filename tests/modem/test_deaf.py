@@ -67,13 +67,13 @@ def test_once_it_says_something_it_is_swept_every_five_minutes_again(hint: str) 
 
 def test_what_was_announced_while_it_was_swept_makes_nobody_deaf() -> None:
     class Slow(Desk):
+        late: str | None = '+CMTI: "SM",3'
+
         def _reply(self, text: str) -> bytes | None:
             if text.startswith("AT+CMGD=") and self.late is not None:
                 self.tell(self.late)  # the indication comes after the message was listed
                 self.late = None
             return super()._reply(text)
-
-        late: str | None = '+CMTI: "SM",3'
 
     async def scenario() -> None:
         async with bench(Slow()) as it:
