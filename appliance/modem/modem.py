@@ -159,7 +159,7 @@ class Modem:
         self._network = Network(talk)
         self._arriving = Arriving(talk)
         self._calls = Calls(self._called)
-        self._ussd = Ussd(talk)
+        self._ussd = Ussd(talk, silent=self._suspect_silence)
         self._submitting = Submitting(
             talk,
             able=lambda: self._attached and talk.steady and not self._sim.changed,
@@ -243,6 +243,7 @@ class Modem:
             talk.channel = None
             self._calls.end()
             self._ringing = False
+            self._ussd.ended(why)
             await channel.close()
             talk.tell(
                 state=self._busy(ModemState.GONE),
@@ -449,6 +450,7 @@ class Modem:
         """Reset the modem by its own command; it answers probes again afterwards, or the port ends."""
         talk = self._talk
         asked, talk.restart = talk.restart, None
+        self._ussd.ended(f"reset: {why}")
         talk.tell(state=ModemState.RECOVERING, recovery=RESET, last_error=f"reset: {why}")
         try:
             for command in talk.profile.power.resets:
@@ -697,6 +699,7 @@ class Modem:
 
     def _on_boot(self, line: str) -> None:
         self._talk.anew = f"the modem has started anew ({line[:32]})"
+        self._ussd.ended(self._talk.anew)
         if self._talk.channel is not None:
             self._talk.channel.interrupt()
 
@@ -706,6 +709,10 @@ class Modem:
             return
         self._talk.host.called(imei, imsi, number)
         self._ringing = self._hang_up
+        self._talk.wake.set()
+
+    def _suspect_silence(self) -> None:
+        self._submitting.suspect = True
         self._talk.wake.set()
 
     def _suspect_sim(self) -> None:
