@@ -37,6 +37,7 @@ Recovery
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -808,7 +809,7 @@ class Modem:
 
 def _attempts(seconds: float) -> tuple[float, ...]:
     """Attempts to wake a modem for so long."""
-    return (1.0,) * max(round(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
+    return (1.0,) * max(math.ceil(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 
 def _fail(asked: asyncio.Future[None] | None, why: str) -> None:
