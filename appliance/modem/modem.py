@@ -775,6 +775,11 @@ class Modem:
         await asyncio.shield(talk.cycle)
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the result of a submit may still come: until then nothing is to be switched that it hangs on."""
+        return self._submitting.in_doubt
+
+    @property
     def writes_ussd_packed(self) -> bool:
         """Whether the strings of a USSD request are packed septets in hexadecimal digits."""
         return self._talk.profile.ussd.packed
