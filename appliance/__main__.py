@@ -370,7 +370,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"{modem['place']}: {_in_words(modem)}")
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
     named = [modem.port for modem in settings.modems if modem.port not in served]
-    findings = asyncio.run(consult(named, buses=settings.detect.udev))
+    findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
     if running and not named:
         findings = [finding for finding in findings if finding.port != "modems"]
     for finding in findings:
