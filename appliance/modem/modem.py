@@ -47,7 +47,7 @@ from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
 from appliance.modem.channel import Channel, Silent
 from appliance.modem.host import RungTaken
-from appliance.modem.ladder import Ladder, Memory, Rung, Step, Trouble
+from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
 from appliance.modem.profile import choose, generic
 from appliance.modem.sim import Sim
@@ -254,7 +254,9 @@ class Modem:
         """The state to tell where nothing is known: what is done about a trouble comes first."""
         if self._trouble is None:
             return otherwise
-        return ModemState.NEEDS_HANDS if self._needs_hands else ModemState.RECOVERING
+        if not self._needs_hands:
+            return ModemState.RECOVERING
+        return ModemState.GONE if self._trouble is Trouble.ABSENT else ModemState.NEEDS_HANDS
 
     @property
     def _needs_hands(self) -> bool:
@@ -360,7 +362,7 @@ class Modem:
             if step is None:
                 if ladder.needs_hands:
                     self._talk.tell(
-                        state=ModemState.NEEDS_HANDS,
+                        state=self._busy(ModemState.NEEDS_HANDS),
                         recovery="nothing helped: a person is needed; tried again by itself",
                     )
                 return None
@@ -409,8 +411,8 @@ class Modem:
         """
         left = self._patience_until - asyncio.get_running_loop().time()
         within = max(left, MARGIN) if self._trouble is not None and (step or left > 0) else None
-        if within is None and self._place.remedies:
-            within = self._intervals.absent
+        if within is None and any(remedy.rung in CLIMBS[Trouble.ABSENT] for remedy in self._place.remedies):
+            within = self._intervals.absent * (10 if self._needs_hands else 1)
         try:
             async with asyncio.timeout(within):
                 await self._place.present()
