@@ -45,7 +45,7 @@ from appliance.errors import AnswerTimeout, ModemError, PortGone, PowerFailed, S
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
-from appliance.modem.channel import Channel, Silent
+from appliance.modem.channel import PREAMBLE_TIMEOUT, Channel, Silent
 from appliance.modem.host import RungTaken
 from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
@@ -333,16 +333,15 @@ class Modem:
     def _steps(self) -> list[Step]:
         """What can be done to this modem, in the order of the rungs."""
         bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        patience = VANISH if self._place.vanishes else bringup.boot_time
-        heard = self._talk.status.imei is not None
+        remedies = self._place.remedies
+        # Where its start cannot be seen it has to be waited for, unless what comes next starts it again in any case.
+        seen = self._place.vanishes or (bool(remedies) and not remedies[0].key)
+        patience = VANISH if seen else bringup.boot_time
+        hangs = self._talk.status.imei is not None and not self._needs_hands
         return [
             REOPEN,
             *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(
-                Step(remedy.rung, remedy.name, remedy.patience)
-                for remedy in self._place.remedies
-                if not (remedy.cold and heard)
-            ),
+            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in remedies if not (remedy.cold and hangs)),
         ]
 
     async def _climb(self) -> Step | None:
@@ -775,8 +774,8 @@ class Modem:
 
 
 def _attempts(seconds: float) -> tuple[float, ...]:
-    """Attempts to wake a modem for so long."""
-    return (1.0,) * max(round(seconds), len(WAKE_AGAIN))
+    """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
+    return (1.0,) * max(round(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 
 def _begins(line: str, beginnings: tuple[str, ...]) -> bool:
