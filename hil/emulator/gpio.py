@@ -142,7 +142,8 @@ class Lines:
         if line in self._levels:
             return
         file = self.directory / str(line)
-        file.write_text(str(level))
+        if not file.exists():
+            file.write_text(str(level))
         self._levels[line] = level
         self._watcher.watch(file, inotify.MODIFY | inotify.CLOSE_WRITE, lambda _mask: self._written(line, file))
 
@@ -188,7 +189,7 @@ class Lines:
     def _edge(self, line: int, level: int, when: float) -> None:
         if self._levels.get(line) == level:
             return
-        self._know(line, 1 - level)
+        self._know(line, level)
         self._levels[line] = level
         for wiring in self._wirings:
             for name, (own, active) in wiring.lines.items():
