@@ -47,7 +47,7 @@ from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
 from appliance.modem.channel import Channel, Silent
 from appliance.modem.host import RungTaken
-from appliance.modem.ladder import Ladder, Memory, Rung, Step, Trouble
+from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
 from appliance.modem.profile import choose, generic
 from appliance.modem.sim import Sim
@@ -117,6 +117,9 @@ WAKE_AGAIN: Final[tuple[float, ...]] = (1.0, 1.0, 1.0, 1.0)
 """On one that answered before."""
 
 PREAMBLES: Final = ("AT", "ATE0", "ATV1")
+
+BEARER_PATIENCE: Final = 120.0
+"""Seconds that another bearer is given to find its network: a scan of all bands takes as long."""
 
 _LOOKS: Final = 6
 """Polls without registration between two looks at the SIM."""
@@ -251,7 +254,9 @@ class Modem:
         """The state to tell where nothing is known: what is done about a trouble comes first."""
         if self._trouble is None:
             return otherwise
-        return ModemState.NEEDS_HANDS if self._needs_hands else ModemState.RECOVERING
+        if not self._needs_hands:
+            return ModemState.RECOVERING
+        return ModemState.GONE if self._trouble is Trouble.ABSENT else ModemState.NEEDS_HANDS
 
     @property
     def _needs_hands(self) -> bool:
@@ -357,7 +362,7 @@ class Modem:
             if step is None:
                 if ladder.needs_hands:
                     self._talk.tell(
-                        state=ModemState.NEEDS_HANDS,
+                        state=self._busy(ModemState.NEEDS_HANDS),
                         recovery="nothing helped: a person is needed; tried again by itself",
                     )
                 return None
@@ -406,8 +411,8 @@ class Modem:
         """
         left = self._patience_until - asyncio.get_running_loop().time()
         within = max(left, MARGIN) if self._trouble is not None and (step or left > 0) else None
-        if within is None and self._place.remedies:
-            within = self._intervals.absent
+        if within is None and any(remedy.rung in CLIMBS[Trouble.ABSENT] for remedy in self._place.remedies):
+            within = self._intervals.absent * (10 if self._needs_hands else 1)
         try:
             async with asyncio.timeout(within):
                 await self._place.present()
@@ -564,6 +569,7 @@ class Modem:
         await self._well()
         self._next_poll = loop.time()
         next_sweep = loop.time() + self._sweep_every
+        next_look = loop.time()
         self._misses = self._setbacks = 0
         arriving.look_everywhere()
         due = False
@@ -576,6 +582,9 @@ class Modem:
                 await self._submitting.change_bearer()
                 if (loop.time() >= self._next_poll or self._sim.suspect) and not await self._watch_network():
                     return
+                if arriving.wanted and loop.time() >= next_look:
+                    next_look = loop.time() + self._intervals.again
+                    arriving.look_everywhere()
                 kept = await arriving.deliver()
                 kept = await arriving.follow_hints() and kept
                 kept = await arriving.sweep(unannounced=due) and kept
@@ -595,7 +604,8 @@ class Modem:
                     return
                 talk.strike(error)
                 continue
-            await talk.pause(max(min(self._next_poll, next_sweep) - loop.time(), 0))
+            soonest = min(self._next_poll, next_sweep, *([next_look] if arriving.wanted else []))
+            await talk.pause(max(soonest - loop.time(), 0))
 
     @property
     def _sweep_every(self) -> float:
@@ -619,6 +629,8 @@ class Modem:
         else:
             if self._misses > 1 or not self._attached:
                 await self._detach("not registered")
+                if self._network.lost_for >= BEARER_PATIENCE:
+                    await self._submitting.give_up_bearer()
                 if await self._network.search() is not None:
                     await self._soft_reset("no network")
                     self._talk.anew = "reset, because it found no network"
@@ -678,7 +690,7 @@ class Modem:
             case _ if _begins(line, self._talk.profile.bringup.boot_urcs):
                 self._on_boot(line)
             case _ if _begins(line, self._talk.profile.bringup.ready_urcs):
-                self._arriving.look_everywhere()
+                self._arriving.look_soon()
             case _:
                 return
         self._talk.wake.set()

@@ -47,10 +47,13 @@ def told(device, action):
     known = {"name": device.sys_name, "node": device.device_node, "action": action,
              "number": device.get("ID_USB_INTERFACE_NUM"),
              "id": f"{device.get('ID_VENDOR_ID')}:{device.get('ID_MODEL_ID')}", "ours": device.get("ID_MODEMHUB")}
-    if usb is not None:
-        known |= {"usb": usb.sys_name, "product": usb.attributes.asstring("product"), "driver": interface.driver,
-                  "vid": usb.attributes.asstring("idVendor"), "kind": interface.attributes.asstring("bInterfaceClass")}
+    if usb is not None and interface is not None and action != "remove":
+        known |= {"usb": usb.sys_name, "product": text(usb, 'product'), "driver": interface.driver,
+                  "vid": text(usb, 'idVendor'), "kind": text(interface, 'bInterfaceClass')}
     print(json.dumps(known), flush=True)
+def text(device, name):
+    value = device.attributes.get(name)  # None where the device is gone already
+    return value and value.decode().strip()
 for device in context.list_devices(subsystem="tty"):
     told(device, "there")
 print(json.dumps({"action": "listed"}), flush=True)
