@@ -27,6 +27,9 @@ pytestmark = pytest.mark.asyncio
 REVIVED: Final = 90.0
 """Seconds of promise M1, from the first command that gets no answer."""
 
+RUNG_0: Final = 5.0
+"""Seconds of ESC and AT+CGSN between a command's time-out and "offline"."""
+
 STARTED: Final = 60.0
 """Seconds from power to the first text: the slowest family needs 24 of its own."""
 
@@ -183,9 +186,10 @@ class _Life:
         topic = f"modem/{self.modem.imei}/availability"
         return (await self.whole.observer.until_heard(topic, b"online", start=start, within=within)).time
 
-    async def until_offline(self, start: int) -> None:
+    async def until_offline(self, start: int) -> float:
+        """When it is told offline."""
         topic = f"modem/{self.modem.imei}/availability"
-        await self.whole.observer.until_heard(topic, b"offline", start=start, within=REVIVED)
+        return (await self.whole.observer.until_heard(topic, b"offline", start=start, within=REVIVED)).time
 
     async def send_and_receive(self) -> None:
         traffic = self.traffic
@@ -211,13 +215,14 @@ class _Life:
         await self.traffic.settled(within=60)
 
     async def revive(self) -> None:
-        """M1 counts from the first command without an answer; nobody tells when that was, but not before the text."""
+        """M1 counts from the first time-out. That is not told itself: rung 0 comes after it, and then "offline"."""
         observer = self.whole.observer
         start, begun = self.now
         await self.fault("wedged", until=self.family.until)
         await self.traffic.both()
-        await self.until_offline(start)
-        self.row["revival s"] = await self.until_online(start, within=2 * REVIVED) - begun
+        offline = await self.until_offline(start)
+        self.row["noticed s"] = offline - begun
+        self.row["revival s"] = await self.until_online(start, within=2 * REVIVED) - offline + RUNG_0
         steps = f"modem/{self.modem.imei}/recovery"
 
         def helped(_: list[Heard]) -> list[tuple[int, str]]:
