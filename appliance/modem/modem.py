@@ -159,7 +159,7 @@ class Modem:
         self._network = Network(talk)
         self._arriving = Arriving(talk)
         self._calls = Calls(self._called)
-        self._ussd = Ussd(talk)
+        self._ussd = Ussd(talk, silent=self._suspect_silence)
         self._submitting = Submitting(
             talk,
             able=lambda: self._attached and talk.steady and not self._sim.changed,
@@ -242,6 +242,8 @@ class Modem:
             await self._submitting.settle(channel)
             talk.channel = None
             self._calls.end()
+            self._ringing = False
+            self._ussd.ended(why)
             await channel.close()
             talk.tell(
                 state=self._busy(ModemState.GONE),
@@ -281,13 +283,13 @@ class Modem:
                     patience = WAKE_AGAIN
                     continue
             await self._detach(talk.anew or "set up anew")
-            self._arriving.restarted()
             if self._cycle is not None:
                 raise PortGone(f"{talk.status.port}: closed for a power cycle")
             if talk.restart is not None:
                 await self._soft_reset("asked for")
             else:
                 talk.tell(state=ModemState.RECOVERING, last_error=talk.anew, recovery="setting it up again")
+                self._arriving.restarted()
                 await asyncio.sleep(self._intervals.settle)
             patience = _attempts(talk.profile.bringup.boot_time + MARGIN)
 
@@ -449,6 +451,7 @@ class Modem:
         """Reset the modem by its own command; it answers probes again afterwards, or the port ends."""
         talk = self._talk
         asked, talk.restart = talk.restart, None
+        self._ussd.ended(f"reset: {why}")
         talk.tell(state=ModemState.RECOVERING, recovery=RESET, last_error=f"reset: {why}")
         try:
             for command in talk.profile.power.resets:
@@ -506,6 +509,7 @@ class Modem:
             raise AnswerTimeout(f"{talk.status.port}: two identities")
         if imei != talk.status.imei:
             talk.tell(imei=imei, imsi=None, iccid=None, number=None, bearer=None)
+            self._submitting.forget_bearers()
             if self._trouble is None:
                 self._ladder = Ladder(await self._memory())
         talk.tell(
@@ -536,7 +540,7 @@ class Modem:
             wait = await self._sim.step(tries)
             if wait is None:
                 if talk.status.imsi != before:
-                    self._arriving.poison.forget()
+                    self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
                 await self._well()
@@ -696,6 +700,7 @@ class Modem:
 
     def _on_boot(self, line: str) -> None:
         self._talk.anew = f"the modem has started anew ({line[:32]})"
+        self._ussd.ended(self._talk.anew)
         if self._talk.channel is not None:
             self._talk.channel.interrupt()
 
@@ -705,6 +710,10 @@ class Modem:
             return
         self._talk.host.called(imei, imsi, number)
         self._ringing = self._hang_up
+        self._talk.wake.set()
+
+    def _suspect_silence(self) -> None:
+        self._submitting.suspect = True
         self._talk.wake.set()
 
     def _suspect_sim(self) -> None:
