@@ -469,7 +469,7 @@ def test_a_modem_that_acknowledges_by_itself_wants_nothing_and_says_so(modem: Un
     t.ok("AT+CNMI=2,2,0,0,0")
     modem.deliver()
     t.until(b"06\r\n")
-    assert not modem.control.modem()["awaits_cnma"]
+    assert not modem.control("status")["modems"][0]["awaits_cnma"]
     assert t.error("AT+CNMA") == "+CMS ERROR: 340"
 
 
