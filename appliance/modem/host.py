@@ -124,7 +124,7 @@ class UssdAnswer:
 
 
 class ModemHost(Protocol):
-    """What a modem needs from its owner. What a callback raises ends the session, but for ``arrived``."""
+    """What a modem needs from its owner. What a callback raises ends the session, where it does not say otherwise."""
 
     async def attached(self, modem: Modem) -> None:
         """Identity and SIM are known and the network is there: it can submit. Again after each recovery."""
@@ -151,4 +151,7 @@ class ModemHost(Protocol):
         """What is remembered of this modem's troubles: by its IMEI, else of the one that was last in this place."""
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
-        """Commit what is to be remembered, and tell the step that was taken, if one is settled."""
+        """Commit what is to be remembered, and tell the step that was taken, if one is settled.
+
+        A ``ModemhubError`` leaves it unremembered: a full disk keeps nobody from being revived.
+        """

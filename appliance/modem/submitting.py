@@ -131,6 +131,11 @@ class Submitting:
         """Whether the result of a submit may still come."""
         return asyncio.get_running_loop().time() < self._doubt_until
 
+    @property
+    def lost(self) -> bool:
+        """Whether that submit has ended with its port: no turn of the channel keeps others from the modem."""
+        return self.in_doubt and self._span is None
+
     async def settle(self, channel: Channel) -> None:
         """Give a submit whose PDU is out the time for its result, unless the port has ended."""
         span = self._span

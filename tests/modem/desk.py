@@ -464,10 +464,11 @@ async def bench(
     memory: Memory | None = None,
     pause: float = 1.0,
     hang_up: bool = True,
+    host: Journal | None = None,
 ) -> AsyncIterator[Bench]:
     """Serve a modem as the supervisor does: run it again, ``pause`` seconds after each end."""
     desk = desk or Desk()
-    host = Journal()
+    host = host or Journal()
     if memory is not None:
         host.memory = host.memories[None] = host.memories[IMEI] = memory
     modem = Modem(
