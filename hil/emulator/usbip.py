@@ -1,9 +1,9 @@
 """The modem's end of USB/IP: a USB device exported over TCP, for any Linux that has ``vhci_hcd``: a guest, a real Pi.
 
-Promise: to the usbip tools of Linux and to ``vhci_hcd`` it is a server of USB/IP 1.1.1 that exports one ``UsbDevice`` under
-the bus id ``BUSID``. It is plugged in when a client imports it and unplugged when that connection ends; ``pull`` ends it
-from here. One client at a time: the next one hears that the device is busy. Isochronous transfers are not there. TCP
-alone guards it, so it listens where the test says and nowhere else.
+Promise: to the usbip tools of Linux and to ``vhci_hcd`` it is a server of USB/IP 1.1.1 that exports one ``UsbDevice``
+under the bus id ``BUSID``. It is plugged in when a client imports it and unplugged when that connection ends; ``pull``
+ends it from here. One client at a time: the next one hears that the device is busy. Isochronous transfers are not
+there. TCP alone guards it, so it listens where the test says and nowhere else.
 
 Theory of operation (Linux, Documentation/usb/usbip_protocol.rst). A connection begins with an operation, OP_REQ_DEVLIST
 or OP_REQ_IMPORT; after a successful import the same connection carries URBs: USBIP_CMD_SUBMIT and USBIP_CMD_UNLINK,
@@ -52,7 +52,7 @@ class Exporter:
         self._changed = changed
         self._server: asyncio.Server | None = None
         self._client: _Client | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Serve; the port."""
@@ -73,18 +73,24 @@ class Exporter:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for writer in tuple(self._writers):
+        connections = dict(self._connections)
+        for writer in connections.values():
             writer.transport.abort()
+        await asyncio.gather(*connections)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
         try:
             await self._operation(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError, struct.error):
             pass
         finally:
-            self._writers.discard(writer)
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            del self._connections[task]
 
     async def _operation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, code, _ = struct.unpack(">HHI", await reader.readexactly(8))
