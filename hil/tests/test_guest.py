@@ -1,0 +1,186 @@
+"""A real kernel, its drivers, udev and GPIO under the hub: in a Debian guest, with modems emulated outside.
+
+``make guest`` builds the guest and runs this; it is one guest for the whole file, and each test plugs in its own modem.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from hil.emulator.usbdevice import Interface, Shape, UsbDevice, acm
+from hil.emulator.usbip import Exporter
+from hil.emulator.usbredir import Plug
+from hil.guest import attach
+from hil.guest.build import Impossible, image
+from hil.guest.hub import install
+from hil.guest.machine import HOST, QEMU, Machine
+from hil.rig import Record, mosquitto_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+
+VENDOR = 0xFF
+EC25 = Shape(
+    0x2C7C,
+    0x0125,
+    (
+        Interface(VENDOR, VENDOR, VENDOR, "diag"),
+        *(Interface(VENDOR, 0, 0, role, interrupt=True) for role in ("nmea", "at", "ppp")),
+        Interface(VENDOR, VENDOR, VENDOR, "net", interrupt=True),
+    ),
+    release=0x0318,
+    manufacturer="Quectel",
+    model="EC25-E",
+    serial="861585040012345",
+)
+LARA = Shape(0x1546, 0x110A, acm("at", number=0) + acm("at2", number=2), manufacturer="u-blox", model="LARA-R2")
+BY_ID = "/dev/serial/by-id/usb-Quectel_EC25-E_861585040012345-if0{}-port0"
+
+TALK = """
+import os, select, sys, time, tty
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+tty.setraw(fd)
+os.write(fd, b"AT\\r")
+said = b""
+while b"OK\\r\\n" not in said and select.select([fd], [], [], 10)[0]:
+    said += os.read(fd, 4096)
+print(said)
+"""
+
+
+def why_not(config: pytest.Config) -> str | None:
+    """Why the guest does not run here."""
+    if not config.getoption("--long"):
+        return "a guest in QEMU takes minutes: make guest"
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        return "there is one guest for all tests of the file: make guest"
+    if not shutil.which(QEMU) or not shutil.which("qemu-img"):
+        return f"{QEMU} or qemu-img is not installed: make guest"
+    if mosquitto_path() is None:
+        return "mosquitto is not installed: make guest"
+    try:
+        there = image().there
+    except Impossible as error:
+        return str(error)
+    return None if there else "the guest is not built: make guest"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
+    """The guest, with the product in it."""
+    if reason := why_not(request.config):
+        pytest.skip(reason)
+    async with Machine(image(), tmp_path_factory.mktemp("guest")) as running:
+        await install(running)
+        yield running
+
+
+class Parrot:
+    """The least of a modem: answers every line OK, and records what the bus did."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.configured: Record[int] = Record("configurations of the device")
+        self.device = UsbDevice(shape, received=self._received, configured=self.configured.add)
+
+    def _received(self, number: int, octets: bytes) -> None:
+        self.device.write(number, b"\r\nOK\r\n" * octets.count(b"\r"))
+
+
+async def appear(machine: Machine, *paths: str) -> None:
+    """Wait until udev is done with these."""
+    await machine.run("udevadm", "wait", "--timeout=30", *paths)
+
+
+async def vanish(machine: Machine, *paths: str) -> None:
+    await machine.run("udevadm", "wait", "--timeout=30", "--removed", *paths)
+
+
+async def talk(machine: Machine, port: str) -> str:
+    return (await machine.run("python3", "-c", TALK, port)).out.strip()
+
+
+# What the kernel makes of the emulated devices.
+
+
+async def test_the_kernels_option_makes_four_ttys_of_an_ec25(machine: Machine) -> None:
+    plug = await Plug.into(machine.sockets[0], Parrot(EC25).device)
+    try:
+        await appear(machine, *(BY_ID.format(n) for n in range(4)), "/dev/cdc-wdm0")
+        properties = await machine.shell(f"udevadm info --query=property {BY_ID.format(2)}")
+        for line in ("ID_VENDOR_ID=2c7c", "ID_MODEL_ID=0125", "ID_USB_INTERFACE_NUM=02", "ID_USB_DRIVER=option"):
+            assert line in properties.splitlines()
+        assert await talk(machine, BY_ID.format(2)) == repr(b"\r\nOK\r\n")
+    finally:
+        plug.pull()
+    await vanish(machine, *(BY_ID.format(n) for n in range(4)))
+
+
+async def test_the_kernels_cdc_acm_makes_two_ttys_of_a_u_blox(machine: Machine) -> None:
+    plug = await Plug.into(machine.sockets[1], Parrot(LARA).device)
+    try:
+        ports = [f"/dev/serial/by-id/usb-u-blox_LARA-R2-if0{n}" for n in (0, 2)]
+        await appear(machine, *ports)
+        assert "ID_USB_DRIVER=cdc_acm" in await machine.shell(f"udevadm info --query=property {ports[0]}")
+        assert [await talk(machine, port) for port in ports] == [repr(b"\r\nOK\r\n")] * 2
+    finally:
+        plug.pull()
+    await vanish(machine, *ports)
+
+
+async def test_authorized_is_seen_by_the_device_as_two_configurations(machine: Machine) -> None:
+    parrot = Parrot(EC25)
+    plug = await Plug.into(machine.sockets[0], parrot.device)
+    try:
+        await appear(machine, BY_ID.format(3))
+        device = (
+            (await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")).split("/tty")[0].rsplit("/", 1)[0]
+        )
+        before = len(parrot.configured.items)
+        await machine.shell(f"echo 0 > /sys{device}/authorized")
+        await vanish(machine, BY_ID.format(2))
+        await machine.shell(f"echo 1 > /sys{device}/authorized")
+        await appear(machine, BY_ID.format(2))
+        assert parrot.configured.items[before:] == [0, 1]
+        assert await talk(machine, BY_ID.format(2)) == repr(b"\r\nOK\r\n")
+    finally:
+        plug.pull()
+    await vanish(machine, BY_ID.format(2))
+
+
+async def test_vhci_attaches_a_modem_over_usbip_as_a_real_pi_would(machine: Machine) -> None:
+    exporter = Exporter(Parrot(EC25).device)
+    port = await exporter.listen()
+    try:
+        script = Path(attach.__file__).read_bytes()
+        await machine.run("python3", "-", HOST, str(port), stdin=script)
+        await appear(machine, *(BY_ID.format(n) for n in range(4)))
+        assert "vhci_hcd" in await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")
+        assert await talk(machine, BY_ID.format(2)) == repr(b"\r\nOK\r\n")
+        exporter.pull()
+        await vanish(machine, *(BY_ID.format(n) for n in range(4)))
+    finally:
+        await exporter.close()
+
+
+async def test_a_pulse_is_seen_and_an_input_is_driven(machine: Machine) -> None:
+    edges: Record[tuple[bool, float]] = Record("edges of line 5")
+    unwatch = machine.lines.watch(5, lambda level, lasted: edges.add((level, lasted)))
+    try:
+        await machine.run("gpioset", "--chip", "gpiochip0", "--toggle", "300ms,0", "5=1")
+        up, down = await edges.until(lambda items: items[:2] if len(items) >= 2 else None, "pulse")
+        assert (up[0], down[0]) == (True, False)
+        assert 0.25 <= down[1] <= 0.6
+    finally:
+        unwatch()
+    for level, word in ((True, "active"), (False, "inactive")):
+        await machine.lines.drive(6, level)
+        assert f"={word}" in await machine.shell("gpioget --chip gpiochip0 6")
