@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from hil.emulator.control import Control
-from hil.emulator.modem import Modem
+from hil.emulator.inotify import Inotify
+from hil.emulator.modem import Modem, on_pty
 from hil.emulator.network import Ledger, Network
-from hil.emulator.opens import Opens
 from hil.emulator.persona import PERSONAS
 from hil.emulator.settings import SettingError, Settings
 from hil.emulator.sim import Sim, luhn_digit
 
-MAX_MODEMS: Final = 16
+MAX_MODEMS: Final = 32
 _IDENTITY: Final = ("persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr")
 
 
@@ -48,7 +48,7 @@ def identity(n: int) -> dict[str, str]:
 
 
 def build(
-    words: list[dict[str, Any]], *, directory: Path, network: Network, opens: Opens, pin: str, persona: str
+    words: list[dict[str, Any]], *, directory: Path, network: Network, watcher: Inotify, pin: str, persona: str
 ) -> list[Modem]:
     """The modems of a configuration; raises ValueError in words."""
     modems: list[Modem] = []
@@ -66,7 +66,8 @@ def build(
             sim.pin_enabled, sim.unlocked, sim.pin_left = True, False, 3 if state == "pin" else 0
         modem = Modem(
             f"modem{n}", imei=who["imei"], sim=sim, persona=PERSONAS[str(own.get("persona", persona))],
-            settings=settings, network=network, opens=opens, directory=directory, loop=network.loop,
+            settings=settings, network=network, loop=network.loop,
+            cable=on_pty(directory / f"modem{n}", watcher),
         )  # fmt: skip
         for name, limit in own.get("storage_limits", {}).items():
             modem.memories[name].limit = int(limit)
@@ -98,9 +99,9 @@ async def serve(arguments: argparse.Namespace, directory: Path) -> None:
     control_path, ledger_path = directory / "control", directory / "ledger.jsonl"
     ledger = Ledger(ledger_path)
     network = Network(ledger, loop)
-    opens = Opens(loop)
+    watcher = Inotify(loop)
     modems = build(
-        _configuration(arguments), directory=directory, network=network, opens=opens, pin=arguments.pin,
+        _configuration(arguments), directory=directory, network=network, watcher=watcher, pin=arguments.pin,
         persona=arguments.persona,
     )  # fmt: skip
     stop = asyncio.Event()
@@ -111,7 +112,7 @@ async def serve(arguments: argparse.Namespace, directory: Path) -> None:
     control = Control(modems, network)
     await control.listen(control_path)
     told = [
-        {"name": m.name, "port": str(m.line.link), "imei": m.imei, "imsi": m.sim.imsi, "iccid": m.sim.iccid,
+        {"name": m.name, "port": m.line.place, "imei": m.imei, "imsi": m.sim.imsi, "iccid": m.sim.iccid,
          "number": m.sim.number}
         for m in modems
     ]  # fmt: skip
@@ -123,7 +124,7 @@ async def serve(arguments: argparse.Namespace, directory: Path) -> None:
         await control.close()
         for modem in modems:
             modem.unplug()
-        opens.close()
+        watcher.close()
         ledger.close()
         with contextlib.suppress(FileNotFoundError):
             control_path.unlink()

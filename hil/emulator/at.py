@@ -70,6 +70,7 @@ CME_TEXT: Final = {
     22: "not found",
     30: "no network service",
     50: "Incorrect parameters",
+    58: "language or alphabet not supported",
     100: "unknown",
     515: "please wait, init or command processing in progress",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hil.emulator import tpdu
+from hil.emulator import tpdu, ussd
 from hil.emulator.at import DEFERRED, AtError, Call, cme
 from hil.emulator.settings import ACCESS
 
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 TABLE: dict[str, Callable[[Modem, Call], list[str]]] = {}
 
-USSD: Final = {"*100#": "Your balance is 12.34 GBP", "*#100#": "Your number is {number}"}
+VENDOR: Final = frozenset(
+    {"+CPINR", "+QPINC", "+SPIC", "^CPIN", "+ZPINPUK", "+UPINCNT", "#PCT", "+CPINC", "^SPIC", "+QURCCFG", "!GPSEND"}
+)
+"""Commands of the table that a family has only where its persona says so."""
+
+EF_ICCID: Final = 0x2FE2
+"""The file that holds the ICCID, ten octets of swapped digits (ETSI TS 102 221 §13.2)."""
 
 
 def command(*names: str) -> Callable[[Callable[[Modem, Call], list[str]]], Callable[[Modem, Call], list[str]]]:
@@ -40,24 +46,32 @@ def _choice(call: Call, allowed: tuple[int, ...], default: int = 0) -> int:
 
 @command("E")
 def _e(modem: Modem, call: Call) -> list[str]:
-    modem.registers.echo = bool(_choice(call, (0, 1)))
+    modem.active.parameters.echo = bool(_choice(call, (0, 1)))
     return []
 
 
 @command("V")
 def _v(modem: Modem, call: Call) -> list[str]:
-    modem.registers.verbose = bool(_choice(call, (0, 1)))
+    modem.active.parameters.verbose = bool(_choice(call, (0, 1)))
     return []
 
 
 @command("Q")
 def _q(modem: Modem, call: Call) -> list[str]:
-    modem.registers.quiet = bool(_choice(call, (0, 1)))
+    modem.active.parameters.quiet = bool(_choice(call, (0, 1)))
     return []
 
 
-@command("X", "L", "M", "&C", "&D", "&W", "&K", "+IFC", "+ICF", "+IPR", "\\Q")
+@command("X", "L", "M", "&C", "&D", "&W", "&K", "+IFC", "+ICF", "\\Q")
 def _accepted(_modem: Modem, _call: Call) -> list[str]:
+    return []
+
+
+@command("+IPR")
+def _ipr(modem: Modem, call: Call) -> list[str]:
+    if call.op == "=" and call.args.isdecimal() and "wrong_baud" in modem.faults:
+        rate = int(call.args)
+        modem.after(0, lambda: modem.faults.update(wrong_baud=rate))
     return []
 
 
@@ -65,11 +79,11 @@ def _accepted(_modem: Modem, _call: Call) -> list[str]:
 def _s(modem: Modem, call: Call) -> list[str]:
     register = int(call.name[1:])
     if call.op == "?":
-        return [f"{modem.registers.s.get(register, 0):03d}"]
+        return [f"{modem.active.parameters.s.get(register, 0):03d}"]
     value = int(call.args or 0)
     if value > (127 if register in (3, 4, 5) else 255):
         raise AtError
-    modem.registers.s[register] = value
+    modem.active.parameters.s[register] = value
     return []
 
 
@@ -79,7 +93,7 @@ def _z(modem: Modem, call: Call) -> list[str]:
         raise AtError
     fresh = type(modem.registers)()
     r = modem.registers
-    r.echo, r.verbose, r.quiet, r.s = fresh.echo, fresh.verbose, fresh.quiet, fresh.s
+    modem.active.parameters = type(modem.active.parameters)()
     r.cmee, r.cmgf, r.csms, r.clip = 0, 0, 0, 0
     r.report = fresh.report
     if call.name == "&F":
@@ -109,7 +123,8 @@ def _hang_up(modem: Modem, _call: Call) -> list[str]:
 def _dial(modem: Modem, call: Call) -> list[str]:
     modem.need_sim("CME")
     if call.args.rstrip(";").endswith("#"):
-        return _ussd(modem, call.args.rstrip(";"))
+        ussd.ask(modem, call.args.rstrip(";"))
+        return []
     modem.block("NO CARRIER")
     modem.silence()
     return DEFERRED
@@ -148,11 +163,38 @@ def _imsi(modem: Modem, call: Call) -> list[str]:
     return [modem.sim.imsi]
 
 
-@command("+CCID", "+ICCID", "+QCCID", "+CICCID", "^ICCID")
-def _iccid(modem: Modem, call: Call) -> list[str]:
-    if not modem.sim.present:
-        raise cme(10)
-    return [f"{call.name}: {modem.sim.iccid}"]
+def iccid(modem: Modem, call: Call, typed: str) -> list[str]:
+    """The family's command for the ICCID; not in the table, because the families differ in its name and answer."""
+    if call.op == "=?":
+        return []
+    if not modem.sim.present or not modem.sim_up:
+        raise cme(10 if not modem.sim.present else modem.persona.early_sim)
+    forms = modem.persona.iccid
+    form = forms.get(typed) or forms[typed.rstrip("?")]
+    return [form.format(iccid=modem.sim.iccid)]
+
+
+@command("+CRSM")
+def _crsm(modem: Modem, call: Call) -> list[str]:
+    """READ BINARY and GET RESPONSE of EF_ICCID (27.007 §8.18); any other file is not there (SW 6A82)."""
+    if call.op == "=?":
+        return []
+    if not modem.sim.present or not modem.sim_up:
+        raise cme(10 if not modem.sim.present else modem.persona.early_sim)
+    values = call.values()
+    if len(values) < 1 or not all(value is None or value.isalnum() for value in values):
+        raise cme(50)
+    action, file = int(values[0] or 0), int(values[1] or 0) if len(values) > 1 else 0
+    if file != EF_ICCID:
+        return ["+CRSM: 106,130"]
+    if action == 0xC0:
+        return ["+CRSM: 144,0,0000000A2FE2040000000000"]
+    if action != 0xB0:
+        return ["+CRSM: 109,0"]
+    digits = modem.sim.iccid.ljust(20, "F")
+    octets = "".join(digits[at + 1] + digits[at] for at in range(0, 20, 2))
+    length = int(values[4] or 0) if len(values) > 4 else 0
+    return [f'+CRSM: 144,0,"{octets[: 2 * length] if length else octets}"']
 
 
 @command("+CNUM")
@@ -183,6 +225,7 @@ def _cscs(modem: Modem, call: Call) -> list[str]:
     if name not in sets:
         raise cme(4)
     modem.registers.cscs = name
+    modem.once["ira"] += name == "IRA"
     return []
 
 
@@ -194,6 +237,10 @@ def _cpin(modem: Modem, call: Call) -> list[str]:
     sim = modem.sim
     if call.op == "=?":
         return []
+    if not modem.sim_up:
+        raise cme(modem.persona.early_sim)
+    if sim.state == "ready" and (modem.sim_busy or "busy_sim" in modem.faults):
+        modem.need_sim("CME")
     if call.op == "?":
         if sim.state in ("out", "dead"):
             raise cme(10 if sim.state == "out" else 13)
@@ -220,28 +267,59 @@ def _cpin(modem: Modem, call: Call) -> list[str]:
     modem.network.changed()
     if not right:
         raise cme(16 if sim.state in ("pin", "puk") else 13)
-    modem.urc("+CPIN: READY")
-    modem.sim_ready()
+    modem.pin_entered()
     return []
 
 
-@command("+CPINR", "+QPINC", "+SPIC", "^CPIN")
+@command("+CPINR", "+QPINC", "+SPIC", "^CPIN", "+ZPINPUK", "+UPINCNT", "#PCT", "+CPINC", "^SPIC")
 def _counters(modem: Modem, call: Call) -> list[str]:
+    """How many tries are left, in the form of the family; the second PIN has all of its own."""
     sim = modem.sim
-    if call.name != modem.persona.counters:
-        raise AtError
     if not sim.present:
         raise cme(10)
-    state = {"ready": "READY", "pin": "SIM PIN", "puk": "SIM PUK"}.get(sim.state, "SIM PUK")
+    pin, puk = sim.pin_left, sim.puk_left
+    current = puk if sim.state == "puk" else pin
     match call.name:
         case "+QPINC":
-            return [f'+QPINC: "SC",{sim.pin_left},{sim.puk_left}\r\n+QPINC: "P2",3,10']
+            return [f'+QPINC: "SC",{pin},{puk}\r\n+QPINC: "P2",3,10']
         case "+SPIC":
-            return [f"+SPIC: {sim.pin_left},{sim.puk_left},3,10"]
+            return [f"+SPIC: {pin},{puk},3,10"]
         case "^CPIN":
-            left = sim.puk_left if sim.state == "puk" else sim.pin_left
-            return [f"^CPIN: {state},{left},{sim.puk_left},{sim.pin_left},10,3"]
-    return [f"+CPINR: SIM PIN,{sim.pin_left},3", f"+CPINR: SIM PUK,{sim.puk_left},10"]
+            state = {"ready": "READY", "pin": "SIM PIN"}.get(sim.state, "SIM PUK")
+            # the count of what is asked for; nothing is asked for when READY
+            return [f"^CPIN: {state},{'' if state == 'READY' else current},{puk},{pin},10,3"]
+        case "+ZPINPUK":  # the order is not documented: as +SPIC
+            return [f"+ZPINPUK: {pin},{puk},3,10"] if call.op == "=?" else []
+        case "+UPINCNT":
+            return [f"+UPINCNT: {pin},3,{puk},10"]
+        case "+CPINC":
+            return [f"+CPINC: {pin},3,{puk},10"]
+        case "#PCT":
+            return [f"#PCT: {current}"]
+        case "^SPIC":
+            which = [value for value in call.values() if value] if call.args else []
+            if which and which[0] != "SC":
+                return ["^SPIC: 3"]
+            return [f"^SPIC: {(puk if which[1:] == ['1'] else pin) if which else current}"]
+    return [f"+CPINR: SIM PIN,{pin},3", f"+CPINR: SIM PUK,{puk},10"]
+
+
+@command("+QURCCFG")
+def _qurccfg(modem: Modem, call: Call) -> list[str]:
+    """The read form; the set forms are the persona's ``routes``."""
+    if call.op == "=" and call.args.upper().replace(" ", "") == '"URCPORT"':
+        names = {"at": "usbat", "ppp": "usbmodem", "uart": "uart1"}
+        return [f'+QURCCFG: "urcport","{names.get(modem.urc_role, modem.urc_role)}"']
+    if call.op == "=?":
+        return ['+QURCCFG: "urcport",("usbat","usbmodem","uart1","uart2","all")']
+    raise cme(50)
+
+
+@command("!GPSEND")
+def _gpsend(modem: Modem, _call: Call) -> list[str]:
+    """Ends the position session that makes an MC7455 say OK at the wrong place (T10)."""
+    modem.settings.quirks = [name for name in modem.settings.quirks if name != "stray_ok"]
+    return []
 
 
 @command("+CLCK")
@@ -293,7 +371,7 @@ def _cfun(modem: Modem, call: Call) -> list[str]:
     if function not in (0, 1, 4) or reset not in (0, 1):
         raise cme(50)
     if reset:
-        modem.loop.call_soon(modem.reboot)
+        modem.loop.call_soon(modem.reset)
         return []
     if function == 1 and modem.quirk("cfun_busy_twice") and modem.once["cfun"] < 2:
         modem.once["cfun"] += 1
@@ -339,14 +417,15 @@ def _scan(modem: Modem) -> list[str]:
     if not settings.scan_delay:
         return [line]
     ended = False
+    session = modem.active
 
     def end(*blocks: str) -> None:
         nonlocal ended
         if not ended:
             ended = True
-            modem.complete(*blocks)
+            session.complete(*blocks)
 
-    modem.abortable(end)
+    session.abortable(end)
     modem.after(settings.scan_delay, lambda: end(line))
     return DEFERRED
 
@@ -408,9 +487,11 @@ def _cgatt(modem: Modem, call: Call) -> list[str]:
 
 
 @command("+CCLK")
-def _cclk(_modem: Modem, call: Call) -> list[str]:
+def _cclk(modem: Modem, call: Call) -> list[str]:
     if call.op != "?":
         return []
+    if modem.settings.clock:
+        return [f'+CCLK: "{modem.settings.clock}"']
     now = tpdu.now()
     return [f'+CCLK: "{now:%y/%m/%d,%H:%M:%S}+00"']
 
@@ -442,6 +523,7 @@ def _crc(_modem: Modem, call: Call) -> list[str]:
 
 @command("+CUSD")
 def _cusd(modem: Modem, call: Call) -> list[str]:
+    """27.007 §7.15: 0 and 1 switch the unsolicited line off and on, 2 ends the session."""
     if call.op == "=?":
         return ["+CUSD: (0,1,2)"]
     if call.op == "?":
@@ -449,25 +531,12 @@ def _cusd(modem: Modem, call: Call) -> list[str]:
     values = call.values()
     if values[0] not in ("0", "1", "2"):
         raise cme(50)
-    if values[0] != "2":
-        modem.registers.cusd = int(values[0])
+    if values[0] == "2":
+        ussd.cancel(modem)
+        return []
+    modem.registers.cusd = int(values[0])
     if len(values) > 1 and values[1]:
         modem.need_sim("CME")
-        return _ussd(modem, values[1])
-    return []
-
-
-def _ussd(modem: Modem, code: str) -> list[str]:
-    if not modem.reachable:
-        raise cme(30)
-    if modem.registers.cscs == "UCS2":
-        try:
-            code = bytes.fromhex(code).decode("utf-16-be")
-        except ValueError:
-            raise cme(50) from None
-    text = USSD.get(code, "Unknown code").format(number=modem.sim.number)
-    status = 0 if code in USSD else 4
-    if modem.registers.cscs == "UCS2":
-        text = text.encode("utf-16-be").hex().upper()
-    modem.after(0, lambda: modem.urc(f'+CUSD: {status},"{text}",15'))
+        dcs = int(values[2]) if len(values) > 2 and values[2] and values[2].isdecimal() else ussd.GSM7
+        ussd.ask(modem, ussd.read(modem, values[1], dcs))
     return []

@@ -31,6 +31,18 @@ def command(*names: str) -> Callable[[Callable[[Modem, Call], list[str]]], Calla
     return enter
 
 
+_NEED_READINESS: Final = frozenset({"+CMGF", "+CPMS", "+CMGS", "+CMSS", "+CMGW", "+CMGL", "+CMGR", "+CMGD"})
+
+
+def refuse_while_not_ready(modem: Modem, call: Call) -> None:
+    """Raise where the short message part of the modem is not up, or wants another character set first."""
+    late = modem.quirk("sms_late") or modem.quirk("sms_never")
+    if call.name in _NEED_READINESS and late and not modem.sms_up:
+        raise AtError
+    if modem.quirk("charset_58") and not modem.once["ira"]:
+        raise AtError("CME", 58)
+
+
 def _number(value: str | None, *, code: int = 304) -> int:
     if value is None or not value.isdecimal():
         raise cms(code)
@@ -138,10 +150,16 @@ def _cmms(modem: Modem, call: Call) -> list[str]:
 
 
 @command("+CGSMS")
-def _cgsms(_modem: Modem, call: Call) -> list[str]:
+def _cgsms(modem: Modem, call: Call) -> list[str]:
     if call.op == "=?":
         return ["+CGSMS: (0-3)"]
-    return ["+CGSMS: 3"] if call.op == "?" else []
+    if call.op == "?":
+        return [f"+CGSMS: {modem.registers.cgsms}"]
+    (service,) = call.numbers((0,))
+    if service > 3:
+        raise AtError("CME", 50)
+    modem.registers.cgsms = service
+    return []
 
 
 def _counts(modem: Modem, *, names: bool) -> str:
@@ -164,7 +182,7 @@ def _cpms(modem: Modem, call: Call) -> list[str]:
     if call.op == "?":
         return [f"+CPMS: {_counts(modem, names=True)}"]
     given = call.values()
-    if not 1 <= len(given) <= len(places):
+    if not (len(places) if modem.quirk("cpms_three") else 1) <= len(given) <= len(places):
         raise AtError
     wanted = list(r.cpms)
     for place, name in enumerate(given):
@@ -177,6 +195,15 @@ def _cpms(modem: Modem, call: Call) -> list[str]:
     return [f"+CPMS: {_counts(modem, names=False)}"]
 
 
+def _ranges(text: str) -> list[frozenset[int]]:
+    """ "(0-2),(0,2)" as sets."""
+    found = []
+    for group in text.strip("()").split("),("):
+        ends = [part.split("-") for part in group.split(",")]
+        found.append(frozenset(n for end in ends for n in range(int(end[0]), int(end[-1]) + 1)))
+    return found
+
+
 @command("+CNMI")
 def _cnmi(modem: Modem, call: Call) -> list[str]:
     r = modem.registers
@@ -185,10 +212,11 @@ def _cnmi(modem: Modem, call: Call) -> list[str]:
     if call.op == "?":
         return ["+CNMI: " + ",".join(map(str, r.cnmi))]
     mode, mt, bm, ds, bfr = call.numbers((r.cnmi[0], 0, 0, 0, 0))
-    if mode > 3 or mt > 3 or bm > 3 or ds > 2 or bfr > 1:
-        raise cms(303)
+    for value, allowed in zip((mode, mt, bm, ds, bfr), _ranges(modem.persona.cnmi_accepts), strict=True):
+        if value not in allowed:
+            raise cms(303)
     if modem.quirk("cnmi_mode1") and (((mt == 3 or ds == 1) and mode != 1) or (mt == 2 and mode not in (1, 2))):
-        raise AtError
+        raise AtError if modem.persona.cnmi_error is None else cms(modem.persona.cnmi_error)
     if modem.quirk("cnmi_no_mode2") and mode == 2:
         raise cms(303)
     if modem.quirk("cnmi_ds1_refused") and ds == 1:
@@ -205,14 +233,19 @@ def _alpha(modem: Modem) -> str:
     return "" if modem.quirk("no_alpha") else ","
 
 
+def _fails_on_reports(modem: Modem) -> bool:
+    """The selected storage is SR, and all it can is CMGR."""
+    return modem.registers.cpms[0] == "SR" and modem.quirk("sr_cmgr_only")
+
+
 @command("+CMGL")
 def _cmgl(modem: Modem, call: Call) -> list[str]:
     text_mode = bool(modem.registers.cmgf)
     if call.op == "=?":
-        words = ",".join(f'"{word}"' for word in WORDS) if text_mode else "0-4"
+        words = ",".join(f'"{word}"' for word in WORDS) if text_mode or modem.quirk("list_refused") else "0-4"
         return [f"+CMGL: ({words})"]
     modem.need_sim("CMS")
-    if modem.quirk("list_refused"):
+    if (modem.quirk("list_refused") and not text_mode) or _fails_on_reports(modem):
         raise cms(303)
     first = (call.values()[0] if call.args else None) or ("REC UNREAD" if text_mode else "0")
     if text_mode:
@@ -223,12 +256,17 @@ def _cmgl(modem: Modem, call: Call) -> list[str]:
         stat = _number(first)
         if stat > ALL:
             raise cms(304)
-    if modem.quirk("list_empty"):
+    if modem.quirk("list_empty") or (modem.registers.cpms[0] == "ME" and modem.quirk("me_unreadable")):
         return []
     lines: list[str] = []
     for index, stored in modem.storage(modem.registers.cpms[0]).items():
         if stat not in (ALL, stored.stat):
             continue
+        if stored.poison:
+            if lines:
+                modem.block("\r\n".join(lines))
+            modem.reboot()
+            return DEFERRED
         if text_mode:
             lines += _text_lines(modem, stored, f"+CMGL: {index},")
         else:
@@ -247,14 +285,19 @@ def _cmgr(modem: Modem, call: Call) -> list[str]:
     name = modem.registers.cpms[0]
     storage = modem.storage(name)
     stored = storage.get(index)
-    if stored is None or (name == "SR" and modem.quirk("sr_unreadable")):
-        if modem.quirk("read_empty_ok"):
+    hidden = (name == "SR" and modem.quirk("sr_unreadable")) or (name == "ME" and modem.quirk("me_unreadable"))
+    if stored is None or hidden:
+        if modem.quirk("read_empty_ok") or modem.quirk("me_unreadable"):
             return []
         raise cms(321)
+    if stored.poison:
+        modem.reboot()
+        return DEFERRED
     if modem.registers.cmgf:
         lines = _text_lines(modem, stored, "+CMGR: ")
     else:
-        lines = [f"+CMGR: {stored.stat},{_alpha(modem)}{len(stored.tpdu)}", stored.line]
+        stat = "" if _fails_on_reports(modem) else str(stored.stat)
+        lines = [f"+CMGR: {stat},{_alpha(modem)}{len(stored.tpdu)}", stored.line]
     if stored.stat == UNREAD:
         stored.stat = READ
     return ["\r\n".join(lines)]
@@ -275,6 +318,8 @@ def _cmgd(modem: Modem, call: Call) -> list[str]:
     if flag == 0:
         if not storage.valid(index) or not (storage.remove(index) or modem.quirk("delete_empty_ok")):
             raise cms(321)
+    elif _fails_on_reports(modem):
+        raise cms(303)
     else:
         gone = {1: (READ,), 2: (READ, SENT), 3: (READ, SENT, UNSENT), 4: (UNREAD, READ, SENT, UNSENT)}[flag]
         for each, stored in list(storage.items()):

@@ -11,7 +11,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from hil.emulator import ussd
 from hil.emulator.faults import FAULTS
+from hil.emulator.modem import swap
 from hil.emulator.settings import KEYS
 
 if TYPE_CHECKING:
@@ -140,6 +142,8 @@ async def _set(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
 def _set_switch(modem: Modem, key: str, value: Any) -> None:
     before = [modem.stat(kind) for kind in modem.registers.report]
     modem.settings.set(key, value)
+    if key == "chatter":
+        modem.chatter_changed()
     if key in ("registration", "creg", "cgreg", "cereg"):
         modem.update_registration()
         if [modem.stat(kind) for kind in modem.registers.report] != before:
@@ -178,12 +182,36 @@ def _set_state(modem: Modem, key: str, value: Any) -> None:
 
 
 async def _fault(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    if words["kind"] == "swap":
+        return await _swap(control, words)
     kind = FAULTS.get(str(words["kind"]))
     if kind is None:
-        raise ControlError(f"no such fault: {words['kind']}; known: {', '.join(FAULTS)}")
-    for modem in control.chosen(words):
+        raise ControlError(f"no such fault: {words['kind']}; known: {', '.join(FAULTS)}, swap")
+    # the new card's words are no words that choose the modem
+    which = {key: words[key] for key in ("modem", "imei") if key in words} if words["kind"] == "sim_change" else words
+    for modem in control.chosen(which):
         kind(modem, words)
     control.network.changed()
+    return {}
+
+
+async def _swap(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """Two modems exchange their places on the host, as two sticks do; both boot."""
+    one, other = control.one(words), control.one({"modem": words["with"]})
+    if one is other:
+        raise ControlError("a modem cannot be swapped with itself")
+    swap(one, other)
+    control.network.changed()
+    return {}
+
+
+async def _ussd(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """``script``: what the network answers from now on; or ``text``, ``status``, ``next``: the network speaks first."""
+    modem = control.one(words)
+    if "script" in words:
+        modem.settings.set("ussd", words["script"])
+    else:
+        ussd.tell(modem, {key: words[key] for key in ("text", "status", "dcs", "next") if key in words})
     return {}
 
 
@@ -269,6 +297,7 @@ VERBS: Final[Mapping[str, Callable[[Control, Mapping[str, Any]], Awaitable[dict[
     "deliver": _deliver,
     "set": _set,
     "fault": _fault,
+    "ussd": _ussd,
     "release_reports": _release_reports,
     "ledger": _ledger,
     "call": _call,

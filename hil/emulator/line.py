@@ -1,4 +1,4 @@
-"""The serial line of one modem: a pty, its symlink, and what can go wrong on a wire.
+"""A serial line as a pty with a symlink, what can go wrong on a wire, and the cable of a modem that has no USB.
 
 Promise: octets leave in the order in which they were written, cut into pieces of ``chunk`` octets and paced at
 ``line_rate`` when these are set; nothing blocks the loop. The emulator holds the slave open, so that a reader that dies
@@ -17,13 +17,16 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Final
 
+from hil.emulator import inotify
+
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from hil.emulator.opens import Opens
+    from hil.emulator.inotify import Inotify
     from hil.emulator.settings import Settings
+    from hil.emulator.transport import Listener
 
 BACKLOG: Final = 256 * 1024
 _BITS_PER_OCTET: Final = 10
@@ -32,25 +35,22 @@ _CHUNK_GAP: Final = 0.0005
 """Seconds between two chunks, so that a reader can see them apart."""
 
 
-class Line:
+_RATES: Final = {
+    getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdecimal()
+}
+
+
+class PtyLine:
     """A pty with a symlink to its slave."""
 
     def __init__(
-        self,
-        link: Path,
-        settings: Settings,
-        opens: Opens,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        received: Callable[[bytes], None],
-        opened: Callable[[bool], None],
+        self, link: Path, settings: Settings, watcher: Inotify, *, loop: asyncio.AbstractEventLoop, listener: Listener
     ) -> None:
         self.link = link
         self._settings = settings
-        self._opens = opens
+        self._watcher = watcher
         self._loop = loop
-        self._received = received
-        self._opened = opened
+        self._listener = listener
         self._master = self._slave = -1
         self._watch = -1
         self._backlog = bytearray()
@@ -63,6 +63,14 @@ class Line:
     def plugged(self) -> bool:
         return self._master >= 0
 
+    @property
+    def place(self) -> str:
+        return str(self.link)
+
+    @property
+    def rate(self) -> int | None:
+        return _RATES.get(termios.tcgetattr(self._slave)[5]) if self.plugged else None
+
     def plug(self) -> None:
         """Make the pty and the symlink."""
         if self.plugged:
@@ -72,7 +80,7 @@ class Line:
         os.set_blocking(self._master, False)
         path = os.ttyname(self._slave)
         self.users = 0
-        self._watch = self._opens.watch(path, self._told)
+        self._watch = self._watcher.watch(path, inotify.OPEN | inotify.CLOSE, self._told)
         temporary = self.link.with_name(f".{self.link.name}.new")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
@@ -86,7 +94,7 @@ class Line:
             return
         with contextlib.suppress(FileNotFoundError):
             self.link.unlink()
-        self._opens.forget(self._watch)
+        self._watcher.forget(self._watch)
         self._loop.remove_reader(self._master)
         self._stop_writing()
         self._backlog.clear()
@@ -95,13 +103,25 @@ class Line:
         self._master = self._slave = -1
         self.users = 0
 
-    def _told(self, is_open: bool) -> None:
+    def renumber(self) -> None:
+        """A hang-up, and another pty under the same link."""
+        old = os.dup(self._slave)
+        try:
+            self.unplug()
+            self.plug()
+        finally:
+            os.close(old)
+
+    def _told(self, mask: int) -> None:
+        is_open = bool(mask & inotify.OPEN)
+        if not is_open and not mask & inotify.CLOSE:
+            return
         self.users = max(0, self.users + (1 if is_open else -1))
         self.opens += is_open
-        self._opened(is_open)
+        self._listener.opened(is_open)
 
     def _readable(self) -> None:
-        self._opens.drain()
+        self._watcher.drain()
         try:
             data = os.read(self._master, 65536)
         except BlockingIOError:
@@ -110,7 +130,7 @@ class Line:
             self._loop.remove_reader(self._master)
             return
         if data:
-            self._received(data)
+            self._listener.received(data)
 
     # ---- writing
 
@@ -171,3 +191,26 @@ class Line:
         if self._writer:
             self._writer = False
             self._loop.remove_writer(self._master)
+
+
+class Wire:
+    """The cable of a modem on a UART: one line, which stays when the modem is off."""
+
+    usb = False
+
+    def __init__(self, line: PtyLine) -> None:
+        self.lines: Sequence[PtyLine] = (line,)
+        self.plug = line.plug
+        self.unplug = line.unplug
+        self.renumber = line.renumber
+
+    @property
+    def plugged(self) -> bool:
+        return self.lines[0].plugged
+
+    def exchange(self, other: Wire) -> None:
+        mine, theirs = self.lines[0], other.lines[0]
+        mine.link, theirs.link = theirs.link, mine.link
+
+    def status(self) -> dict[str, object]:
+        return {}

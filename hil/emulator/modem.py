@@ -1,16 +1,12 @@
-"""One emulated modem: the command line, the prompt, unsolicited lines, and messages that come from the network.
+"""One emulated modem: its life, its registers, its commands, and the messages that come from the network.
 
-Promise: what a conforming reader sees is what 27.005, 27.007 and V.250 say, to the octet: ``CR LF line CR LF``, echo of
-each character while E1, the prompt ``CR LF > space``. Deviations are switches: the persona's quirks, the settings, the
-faults; nothing else deviates.
+Its ports are ``Session`` (AT) and ``Streamer`` (the rest) on a ``Cable``; see ``session`` and ``transport``. Deviations
+from 27.005 and 27.007 are switches: the persona's quirks, the settings, the faults; nothing else deviates.
 
-Theory of operation. Three states. COMMAND collects a line up to S3 and runs its commands one after another until one
-fails; a command answers at once or defers. EXECUTING is a deferred command: characters wait in the input, or abort it
-where the standard lets them. PROMPT collects text up to Ctrl-Z or ESC, as long as it takes. ``generation`` counts
-resets: a timer of an earlier life is ignored.
-
-Unsolicited lines are held while a command runs or a prompt is open and told right after the result; between a PDU and
-its +CMGS they may come at once (``urc_during_submit``).
+Life. ``supplied`` is the supply, ``on`` is that it answers. Power on is silence for ``boot_delay``, then the boot
+lines, then the SIM's, then the last ones; a modem on USB is on the bus for the last fifth of the silence, and is gone
+while it is off. ``generation`` counts the ends: a timer of an earlier life is ignored. A ``remedy`` is what a host can
+do to a modem that hangs; a wedged one reacts to none that is too weak for it (``REMEDIES``).
 
 Mobile terminated messages follow the tables of 27.005 §3.4.1: <mt>, <ds> and the message class decide between storing
 (+CMTI, +CDSI) and routing (+CMT, +CDS); with +CSMS=1 a routed one waits for +CNMA, else the network hears an error and
@@ -19,58 +15,57 @@ Mobile terminated messages follow the tables of 27.005 §3.4.1: <mt>, <ds> and t
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.emulator import commands_device, commands_sms, tpdu
-from hil.emulator.at import CTRL_Z, DEFERRED, ESC, AtError, Call, cme, cms, parse_line
-from hil.emulator.line import Line
+from hil.emulator.at import DEFERRED, AtError, Call, cme, cms
+from hil.emulator.line import PtyLine, Wire
 from hil.emulator.network import MEMORY_EXCEEDED, SERVICE_CENTRE, Delivery, Network
+from hil.emulator.session import Session, Streamer
+from hil.emulator.shape import ANSWERING, UART
 from hil.emulator.storage import UNREAD, Joined, Memory, Storage, Stored
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hil.emulator.opens import Opens
-    from hil.emulator.persona import Persona
+    from hil.emulator.family import Persona
+    from hil.emulator.inotify import Inotify
     from hil.emulator.settings import Settings
+    from hil.emulator.shape import Interface
     from hil.emulator.sim import Sim
+    from hil.emulator.transport import Cable, CableFactory, Listener
 
-COMMAND, EXECUTING, PROMPT = "command", "executing", "prompt"
 USABLE: Final = (1, 5, 6, 7, 9, 10)
 """Registration states in which short messages go through."""
 CAUSE_NO_ACK: Final = 111
 """What the network hears when +CNMA does not come (24.011: protocol error, unspecified)."""
-MAX_LINE: Final = 4096
-MAX_PROMPT: Final = 65536
 LOG_LENGTH: Final = 200
-HELD_LIMIT: Final = 1000
+ON_THE_BUS: Final = 0.8
+"""The share of the boot time after which a modem is on USB: an A7670 after 9 of 11.1 s."""
+
+REMEDIES: Final[Mapping[str, frozenset[str]]] = {
+    "reopen": frozenset({"reopen"}),
+    "soft_reset": frozenset({"reopen", "soft_reset", "usb"}),
+    "usb": frozenset({"reopen", "usb"}),
+    "reset_line": frozenset({"reopen", "soft_reset", "usb", "reset_line"}),
+    "power_key": frozenset({"reopen", "soft_reset", "usb", "reset_line", "power_key"}),
+    "supply": frozenset({"reopen", "soft_reset", "usb", "reset_line", "power_key", "supply"}),
+}
+"""What each remedy cures: a new start of the USB stack is less than a reset, a reset brings one with it."""
 
 _TABLE: Final = {**commands_device.TABLE, **commands_sms.TABLE}
 
 
 @dataclass(slots=True)
-class Prompt:
-    """What to do with the text that is being entered."""
-
-    entered: Callable[[str], None]
-    text_mode: bool = False
-    stuck: bool = False
-    """Only ESC leaves it."""
-    buffer: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(slots=True)
 class Registers:
-    """What a reset sets back."""
+    """What a reset sets back; V.250's are in the sessions."""
 
-    echo: bool = True
-    verbose: bool = True
-    quiet: bool = False
-    s: dict[int, int] = field(default_factory=lambda: {0: 0, 3: 13, 4: 10, 5: 8})
     cmee: int = 0
     csms: int = 0
     cmgf: int = 0
@@ -81,6 +76,7 @@ class Registers:
     csmp: list[Any] = field(default_factory=lambda: [17, 167, 0, 0])
     csdh: int = 0
     cmms: int = 0
+    cgsms: int = 1
     clip: int = 0
     cusd: int = 0
     ctzr: int = 0
@@ -90,7 +86,7 @@ class Registers:
 
 
 class Modem:
-    """One modem with its SIM, on its line, in its network."""
+    """One modem with its SIM, on its cable, in its network."""
 
     def __init__(
         self,
@@ -101,9 +97,9 @@ class Modem:
         persona: Persona,
         settings: Settings,
         network: Network,
-        opens: Opens,
-        directory: Path,
         loop: asyncio.AbstractEventLoop,
+        interfaces: Sequence[Interface] = UART,
+        cable: CableFactory,
     ) -> None:
         self.name = name
         self.imei = imei
@@ -113,15 +109,22 @@ class Modem:
         self.network = network
         self.loop = loop
         self.subscriber = network.subscribe(imsi=sim.imsi, number=sim.number, settings=settings)
-        self.line = Line(directory / name, settings, opens, loop=loop, received=self.received, opened=self._port_opened)
         base = persona.index_base
         self.memories = {key: Memory(key, limit, base) for key, limit in persona.storages.items()}
         self.joined = Joined(self.memories["SM"], self.memories["ME"])
+        self.cards: dict[str, tuple[Sim, Memory]] = {}
+        """The SIMs that were in it before, with what they hold."""
         self.registers = self._fresh()
         self.cfun = 1
+        self.supplied = True
         self.on = False
+        self.autostart = True
+        """False: with the supply alone it does not start; it waits for its power key."""
+        self.booting = self.stopping = False
+        self.sim_up = self.sms_up = True
+        self.sim_busy = False
+        self.synced = True
         self.generation = 0
-        self.state = COMMAND
         self.commands: Counter[str] = Counter()
         self.log: deque[str] = deque(maxlen=LOG_LENGTH)
         self.mr = 0
@@ -129,53 +132,75 @@ class Modem:
         self.displayed: list[str] = []
         self.faults: dict[str, Any] = {}
         self.once: Counter[str] = Counter()
+        self.remedies: Counter[str] = Counter()
         self.boots = 0
-        self.heard = 0
         self.calling: str | None = None
-        self._input = bytearray()
-        self._line = bytearray()
-        self._last_line = ""
-        self._calls: deque[Call] = deque()
-        self._prompt: Prompt | None = None
-        self._running = False
-        self._submitting = False
-        self._abort: Callable[[], None] | None = None
-        self._held: deque[str] = deque(maxlen=HELD_LIMIT)
+        self.urc_role = "at"
+        self.technology = ""
+        """The last command that chose one, as typed."""
+        self.dialogue: dict[str, Any] | None = None
+        """The open USSD session: what the network answers next."""
+        self._active: Session | None = None
+        self._untold: list[str] = []
         self._buffered: list[str] = []
         self._ack: tuple[Delivery, asyncio.TimerHandle] | None = None
+        self._hushed = False
+        listeners = self._listen(interfaces)
+        self.cable: Cable = cable(self, listeners)
+        self.sessions = [listener for listener in listeners if isinstance(listener, Session)]
+        for listener, line in zip(listeners, self.cable.lines, strict=True):
+            listener.line = line
+        self.primary = next(session for session in self.sessions if session.primary)
+        self.line = self.primary.line
+
+    def _listen(self, interfaces: Sequence[Interface]) -> list[Session | Streamer]:
+        serial = [interface for interface in interfaces if interface.serial]
+        first = next(interface for interface in serial if interface.role == "at")
+        return [
+            Session(self, interface, primary=interface is first)
+            if interface.role in ANSWERING
+            else Streamer(self, interface)
+            for interface in serial
+        ]
 
     # ------------------------------------------------------------------------------------------------ life
 
     def _fresh(self, old: Registers | None = None) -> Registers:
-        fresh = Registers(cnmi=list(self.persona.cnmi), cpms=list(self.persona.cpms))
+        persona = self.persona
+        fresh = Registers(cnmi=list(persona.cnmi), cpms=list(persona.cpms), cgsms=persona.cgsms, csms=persona.csms)
         if old is not None:
             fresh.csca = old.csca
-            for key in self.persona.keeps:
+            for key in persona.keeps:
                 setattr(fresh, key, getattr(old, key))
         return fresh
 
     def start(self) -> None:
         """Plug in, booted long ago: no boot lines."""
-        self.line.plug()
+        self.cable.plug()
         self.on = True
         self.update_registration()
+        self._chat()
 
-    def power_down(self) -> None:
+    def start_off(self) -> None:
+        """Supplied, but not switched on."""
+        if not self.cable.usb:
+            self.cable.plug()
+
+    def _end(self) -> None:
         """Everything that a modem without power forgets."""
         self.generation += 1
-        self.on = False
+        self.on = self.booting = self.stopping = False
         self.registered = False
-        self.state = COMMAND
         self.registers = self._fresh(self.registers)
         self.cfun = 1
-        self._input.clear()
-        self._line.clear()
-        self._calls.clear()
-        self._prompt = None
-        self._abort = None
-        self._running = self._submitting = False
-        self._held.clear()
+        self.sim_busy = False
+        self.technology = ""
+        self.dialogue = None
+        for session in self.sessions:
+            session.reset()
+        self._untold.clear()
         self._buffered.clear()
+        self._hushed = False
         self.calling = None
         for key in ("mute_until_reset", "stuck", "flood"):
             self.faults.pop(key, None)
@@ -185,42 +210,131 @@ class Modem:
         self.subscriber.vanished()
         self.subscriber.terminal = None
         self.sim.power_cycle()
+
+    def power_down(self) -> None:
+        """Dead at once; on USB it is gone."""
+        self._end()
+        if self.cable.usb:
+            self.cable.unplug()
         self.network.changed()
 
     def reboot(self) -> None:
-        """A reset: silence for ``boot_delay``, then the boot lines; the port may drop and come back before them."""
+        """A reset: silence, then the boot lines; the port may drop and come back before them."""
         self.power_down()
-        if self.settings.reboot_drops_port:
-            self.line.unplug()
-            self.after(self.settings.boot_delay, self.replug)
+        if self.settings.reboot_drops_port and not self.cable.usb:
+            self.cable.unplug()
+            self.after(self._boot_seconds, self.replug)
         else:
-            self.after(self.settings.boot_delay, self._booted)
+            self.power_up()
+
+    @property
+    def _boot_seconds(self) -> float:
+        delay = self.settings.boot_delay
+        return self.persona.boot_seconds if delay == "real" else float(delay)
+
+    def _phase(self, seconds: float) -> float:
+        """The later part of a start: real only where the start is."""
+        own = self.settings.sim_delay
+        if own is not None:
+            return float(own)
+        return seconds if self.settings.boot_delay == "real" else 0.0
+
+    def power_up(self) -> None:
+        """Switch on what is off and supplied; the modem boots."""
+        if self.on or self.booting or not self.supplied:
+            return
+        self.booting = True
+        seconds = self._boot_seconds
+        if self.cable.usb:
+            self.after(seconds * ON_THE_BUS, self.cable.plug)
+        self.after(seconds, self._booted)
 
     def _booted(self) -> None:
         self.boots += 1
-        self.line.plug()
+        self.booting = False
+        self.cable.plug()
         self.on = True
+        self.sim_up = self.sms_up = False
+        self.synced = not self.quirk("autobaud")
+        lines = self.persona.boot
+        first = next((place for place, line in enumerate(lines) if "{pin}" in line), len(lines))
+        for line in lines[:first]:
+            self._tell_boot(line)
+        self._then(self._phase(self.persona.sim_seconds), lambda: self._sim_rises(lines[first:]))
+        self._chat()
+        self.network.changed()
+
+    def _then(self, delay: float, what: Callable[[], None]) -> None:
+        """At once without a delay, so that a start without delays is one piece."""
+        if delay > 0:
+            self.after(delay, what)
+        else:
+            what()
+
+    def _tell_boot(self, line: str) -> None:
         words = {"ready": "READY", "pin": "SIM PIN", "puk": "SIM PUK"}.get(self.sim.state, "NOT INSERTED")
-        for line in self.persona.boot:
-            self.urc(line.format(pin=words, imei=self.imei))
-        self.sim_ready()
+        self.urc(line.format(pin=words, imei=self.imei))
+
+    def _sim_rises(self, lines: Sequence[str]) -> None:
+        self.sim_up = True
+        for line in lines:
+            self._tell_boot(line)
+        if self.sim.state == "ready":
+            self._then(self._phase(self.persona.ready_seconds), self.sim_ready)
         self.network.changed()
 
     def unplug(self) -> None:
-        self.power_down()
-        self.line.unplug()
+        """Pulled out: without supply and gone."""
+        self.remedy("supply")
+        self.supplied = False
+        self._end()
+        self.cable.unplug()
+        self.network.changed()
 
     def replug(self) -> None:
-        """A new pty under the old symlink; the modem boots."""
-        if self.line.plugged:
+        """A new pty under the old symlink, or the device again; the modem boots."""
+        if self.cable.plugged:
             self.unplug()
-        self.line.plug()
+        self.supplied = True
+        if not self.cable.usb:
+            self.cable.plug()
+        self.power_up()
         self.network.changed()
-        self.after(self.settings.boot_delay, self._booted)
+
+    def set_supply(self, supplied: bool) -> None:
+        """Cut or give the supply, as a HAT's enable line or a hub's port does."""
+        if supplied == self.supplied:
+            return
+        if supplied:
+            self.supplied = True
+            if self.autostart:
+                self.power_up()
+        else:
+            self.remedy("supply")
+            self.supplied = False
+            self.power_down()
+        self.network.changed()
+
+    def shut_down(self) -> None:
+        """Switch off in order: the farewell, off the network, and after ``shutdown_delay`` dead."""
+        if not self.on or self.stopping:
+            return
+        self.stopping = True
+        delay = self.settings.shutdown_delay
+        seconds = self.persona.shutdown_seconds if delay == "real" else float(delay)
+        self.update_registration()
+
+        def end() -> None:
+            for line in self.persona.shutdown:
+                self.primary.block(line)
+            self.power_down()
+
+        self._then(seconds, end)
 
     def sim_ready(self) -> None:
         """The SIM is (or just became) usable: its lines, then the network."""
-        if self.on and self.sim.state == "ready":
+        if self.on and self.sim.state == "ready" and not self.quirk("sms_never"):
+            self.sms_up = True
             for line in self.persona.ready:
                 self.urc(line.format(imei=self.imei))
         self.update_registration()
@@ -238,14 +352,48 @@ class Modem:
         else:
             self.loop.call_soon(act)
 
+    # -------------------------------------------------------------------------------------- what may cure it
+
+    @property
+    def wedged(self) -> bool:
+        """Hangs, on all its ports."""
+        return "wedged" in self.faults
+
+    def remedy(self, name: str) -> bool:
+        """Something was done to the modem; returns whether it reacts at all."""
+        self.remedies[name] += 1
+        for fault in ("wedged", "dead_port"):
+            until = self.faults.get(fault)
+            if until is not None and until in REMEDIES[name]:
+                del self.faults[fault]
+        self.network.changed()
+        return not self.wedged
+
+    def renumber(self) -> None:
+        """The ports vanish and return under other names; the modem lives on."""
+        self.cable.renumber()
+        for session in self.sessions:
+            session.restart()
+        self.network.changed()
+
+    def usb_restarted(self) -> None:
+        """The host let the device go and took it again: its power and its state stay."""
+        for session in self.sessions:
+            session.restart()
+        self.remedy("usb")
+
     # -------------------------------------------------------------------------------------- registration
 
     def stat(self, kind: str = "+CREG") -> int:
         """<stat> of one of the three registration commands."""
         if not self.registered:
-            return 2 if self.on and self.cfun == 1 and self.sim.state == "ready" else 0
+            return 2 if self._may_register else 0
         own = getattr(self.settings, kind.removeprefix("+").lower())
         return self.settings.registration if own is None else int(own)
+
+    @property
+    def _may_register(self) -> bool:
+        return self.on and not self.stopping and self.cfun == 1 and self.sim_up and self.sim.state == "ready"
 
     @property
     def reachable(self) -> bool:
@@ -253,7 +401,7 @@ class Modem:
 
     def update_registration(self) -> None:
         """Register or deregister as power, SIM and +CFUN want it."""
-        wanted = self.on and self.cfun == 1 and self.sim.state == "ready" and self.registers.cops_mode != 2
+        wanted = self._may_register and self.registers.cops_mode != 2
         if wanted == self.registered:
             return
         if not wanted:
@@ -267,7 +415,7 @@ class Modem:
             self._register()
 
     def _register(self) -> None:
-        if not self.registered and self.on and self.cfun == 1 and self.sim.state == "ready":
+        if not self.registered and self._may_register:
             self.registered = True
             self.subscriber.terminal = self
             self.registration_changed()
@@ -281,209 +429,150 @@ class Modem:
             self.subscriber.alert()
         self.network.changed()
 
+    def insert(self, sim: Sim, memory: Memory | None = None) -> None:
+        """Another card in the holder; ``memory`` is what it holds. The old one can come back."""
+        self.cards[self.sim.iccid] = (self.sim, self.memories["SM"])
+        self.registered = False
+        self.subscriber.vanished()
+        self.subscriber.terminal = None
+        self.sim = sim
+        self.subscriber = self.network.subscriber(imsi=sim.imsi, number=sim.number, settings=self.settings)
+        self.memories["SM"] = memory or Memory("SM", self.memories["SM"].limit, self.persona.index_base)
+        self.joined = Joined(self.memories["SM"], self.memories["ME"])
+
     # --------------------------------------------------------------------------------------------- output
 
     def quirk(self, name: str) -> bool:
         return name in self.persona.quirks or name in self.settings.quirks
 
-    @property
-    def _mute(self) -> bool:
-        return any(key in self.faults for key in ("mute", "mute_until_reopen", "mute_until_reset"))
+    def mute(self, session: Session) -> bool:
+        """Whether this port neither answers nor tells."""
+        if "dead_port" in self.faults and session.primary:
+            return True
+        return any(key in self.faults for key in ("mute", "mute_until_reopen", "mute_until_reset", "wedged"))
+
+    def hears_resets_only(self, session: Session) -> bool:
+        """Whether this port hears nothing but a command that resets."""
+        if "mute_until_reset" in self.faults or self.faults.get("wedged") == "soft_reset":
+            return True
+        return session.primary and self.faults.get("dead_port") == "soft_reset"
 
     def send(self, text: str) -> None:
-        """Octets to the reader, unless the modem is mute."""
-        if not self._mute:
-            self.line.write(text.encode("latin-1", "replace"))
-
-    def block(self, text: str) -> None:
-        """An information response or an unsolicited line; the text may hold several lines."""
-        end = "\r\r\n" if self.quirk("crcrlf") else "\r\n"
-        text = text.replace("\r\n", end)
-        self.send(f"{end}{text}{end}" if self.registers.verbose else f"{text}{end}")
-
-    def _final(self, text: str) -> None:
-        if self.registers.quiet:
-            return
-        if self.registers.verbose:
-            self.block(text)
-        else:
-            self.send({"OK": "0", "ERROR": "4", "NO CARRIER": "3", "RING": "2"}.get(text, text) + "\r")
+        """Octets to the reader of the primary port, unless the modem is mute."""
+        self.primary.send(text)
 
     def urc(self, text: str) -> None:
-        """An unsolicited line: now, or after the running command."""
+        """An unsolicited line, on the ports that are chosen for it: now, or after the running command."""
         if not self.on:
             return
-        policy = self.settings.urc_during_submit
-        if (
-            self._running
-            or (self.state == PROMPT and policy != "prompt")
-            or (self.state == EXECUTING and not (self._submitting and policy != "hold"))
-        ):
-            self._held.append(text)
-        else:
-            self.block(text)
+        if not self.synced:
+            self._untold.append(text)
+            return
+        for session in self._told():
+            session.urc(text)
 
-    def _flush_held(self) -> None:
-        while self._held and self.state == COMMAND:
-            self.block(self._held.popleft())
+    def _told(self) -> list[Session]:
+        if self.urc_role == "elsewhere":
+            return []
+        if self.urc_role == "all" or len(self.sessions) == 1:
+            return self.sessions
+        if self.urc_role == "ppp":
+            return [session for session in self.sessions if session.interface.role in ("ppp", "at2")][:1]
+        return [self.primary] if self.urc_role == "at" else []
 
-    # ---------------------------------------------------------------------------------------------- input
+    def found_rate(self) -> None:
+        """The rate is found: what had to wait is told."""
+        self.synced = True
+        untold, self._untold = self._untold, []
+        for text in untold:
+            self.after(0, functools.partial(self.urc, text))
 
-    def _port_opened(self, is_open: bool) -> None:
-        if is_open and self.faults.get("mute_until_reopen") == "closed":
-            self.faults.pop("mute_until_reopen")
-        elif not is_open and "mute_until_reopen" in self.faults and not self.line.users:
-            self.faults["mute_until_reopen"] = "closed"
+    def _chat(self) -> None:
+        """The family's chatter, as long as the setting wants it and nobody hushed it."""
+        interval = self.settings.chatter
+        if not interval or not self.persona.chatter:
+            return
+
+        def chat(n: int) -> None:
+            if self._hushed or not self.settings.chatter:
+                return
+            self.urc(self.persona.chatter[n % len(self.persona.chatter)])
+            self.after(self.settings.chatter, lambda: chat(n + 1))
+
+        self.after(interval, lambda: chat(0))
+
+    def chatter_changed(self) -> None:
+        """The setting came or went."""
+        self._hushed = False
+        if self.on:
+            self._chat()
+
+    # ------------------------------------------------------------------------------------------- commands
+
+    def port_opened(self, session: Session, is_open: bool) -> None:
+        """Somebody opened or closed one of the AT ports."""
+        if is_open and session.closed:
+            session.closed = False
+            self.faults.pop("mute_until_reopen", None)
+            if session.primary or self.wedged:
+                self.remedy("reopen")
+        elif not is_open and not session.line.users:
+            session.closed = True
         self.network.changed()
-
-    def received(self, data: bytes) -> None:
-        """Octets from the reader."""
-        self.heard += len(data)
-        if not self.on:
-            self.network.changed()
-            return
-        if "mute_until_reset" in self.faults:
-            self._input += data
-            if any(f"AT{reset}\r".encode() in bytes(self._input).upper() for reset in self.resets):
-                self.reboot()
-            return
-        if self._mute:
-            self.network.changed()
-            return
-        self._input += data
-        self._process()
 
     @property
     def resets(self) -> tuple[str, ...]:
         """The commands that reset this modem."""
         return ("+CFUN=1,1", *self.persona.reset)
 
-    def _process(self) -> None:
-        while self._input and self.on:
-            if self.state == COMMAND:
-                self._command_octets()
-            elif self.state == PROMPT:
-                self._prompt_octets()
-            elif self._abort is not None:
-                del self._input[0]
-                abort, self._abort = self._abort, None
-                abort()
-            else:
-                return
+    @property
+    def active(self) -> Session:
+        """The port on which the running command was typed."""
+        return self._active or self.primary
 
-    def _command_octets(self) -> None:
-        s3, s5 = self.registers.s[3], self.registers.s[5]
-        echo = bytearray()
-        while self._input and self.state == COMMAND and self.on:
-            octet = self._input.pop(0)
-            if octet != 0x0A:
-                echo.append(octet)
-            if octet == s3:
-                self._echo(echo)
-                line, self._line = self._line.decode("latin-1"), bytearray()
-                self._run(line)
-            elif octet == s5:
-                del self._line[-1:]
-            elif octet == ESC:
-                self._line.clear()
-            elif octet not in (0x0A, 0x00, 0x11, 0x13, CTRL_Z) and len(self._line) < MAX_LINE:
-                self._line.append(octet)
-                if len(self._line) == 2 and self._line.upper() == b"A/":
-                    self._echo(echo)
-                    self._line.clear()
-                    self._run(self._last_line)
-        self._echo(echo)
+    @contextlib.contextmanager
+    def acting(self, session: Session) -> Iterator[None]:
+        """What happens inside happens for this port."""
+        before, self._active = self._active, session
+        try:
+            yield
+        finally:
+            self._active = before
 
-    def _echo(self, octets: bytearray) -> None:
-        if octets and self.registers.echo:
-            self.send(octets.decode("latin-1"))
-        octets.clear()
-
-    def _prompt_octets(self) -> None:
-        prompt = self._prompt
-        assert prompt is not None
-        echo = bytearray()
-        while self._input and self.state == PROMPT:
-            octet = self._input.pop(0)
-            if octet in (ESC, CTRL_Z):
-                self._echo(echo)
-            if octet == ESC:
-                self._leave_prompt()
-                self._conclude("OK")
-            elif octet == CTRL_Z and not prompt.stuck:
-                self._leave_prompt()
-                self.state = EXECUTING
-                text = prompt.buffer.decode("latin-1")
-                self._guard(prompt.entered, text)
-                self.network.changed()
-            elif octet in (0x08, 0x7F):
-                if prompt.buffer:
-                    del prompt.buffer[-1:]
-                    echo += b"\b \b"
-            elif octet == self.registers.s[3] and prompt.text_mode:
-                self._echo(echo)
-                prompt.buffer += b"\r\n"
-                self.send("\r\n> ")
-            elif octet != 0x0A or not prompt.text_mode:
-                echo.append(octet)
-                if len(prompt.buffer) < MAX_PROMPT:
-                    prompt.buffer.append(octet)
-        self._echo(echo)
-
-    def _leave_prompt(self) -> None:
-        self._prompt = None
-        self.state = COMMAND
-        self.faults.pop("stuck", None)
-
-    # ------------------------------------------------------------------------------------------- commands
-
-    def _run(self, line: str) -> None:
-        at = line.upper().find("AT")
-        if at < 0:
-            return
-        self._last_line = line
+    def typed(self, line: str) -> None:
+        """Count and remember a command line."""
         self.commands["lines"] += 1
         self.log.append(line)
-        try:
-            self._calls = deque(parse_line(line[at + 2 :]))
-        except AtError as error:
-            self._fail(error)
-            return
-        self.state = EXECUTING
-        self._next()
 
-    def _next(self) -> None:
-        while self._calls:
-            call = self._calls.popleft()
-            try:
-                self._running = True
-                blocks = self._execute(call)
-            except AtError as error:
-                self._running = False
-                self._fail(error)
-                return
-            finally:
-                self._running = False
-            if blocks is DEFERRED or not self.on:
-                self.network.changed()
-                return
-            for block in blocks:
-                self.block(block)
-        self._conclude("OK")
-
-    def _execute(self, call: Call) -> list[str]:
+    def execute(self, call: Call) -> list[str]:
+        """Run one command; its information lines, or DEFERRED; raises AtError."""
+        persona = self.persona
         self.commands[call.name] += 1
         typed = call.typed.upper().replace(" ", "")
-        if typed in self.persona.says:
-            return list(self.persona.says[typed])
-        if typed in self.persona.reset:
-            self.loop.call_soon(self.reboot)
+        if typed in persona.hush:
+            self._hushed = True
+        if typed.startswith(persona.technology):
+            self.technology = typed
+        if typed in persona.says:
+            return list(persona.says[typed])
+        if typed in persona.routes:
+            self.urc_role = persona.routes[typed]
             return []
-        if typed in self.persona.power_off:
-            self.after(0, self.power_off)
+        if typed in persona.reset:
+            self.loop.call_soon(self.reset)
             return []
+        if typed in persona.power_off:
+            self.after(0, self.shut_down)
+            return list(persona.off_answer)
+        if typed.rstrip("?") in persona.iccid or typed in persona.iccid:
+            return commands_device.iccid(self, call, typed)
+        if typed.startswith(persona.accepts):
+            return []
+        if call.name in commands_sms.TABLE:
+            commands_sms.refuse_while_not_ready(self, call)
         handler = _TABLE.get(call.name)
-        if handler is None or call.name in self.persona.lacks:
+        foreign = call.name in commands_device.VENDOR and not persona.has(call.name)
+        if handler is None or foreign or call.name in persona.lacks:
             if self.quirk("unknown_text"):
                 self.block("COMMAND NOT SUPPORT")
                 self.silence()
@@ -491,90 +580,98 @@ class Modem:
             raise AtError
         return handler(self, call)
 
-    def _guard(self, entered: Callable[[str], None], text: str) -> None:
-        """Run what follows a prompt; an AtError becomes the final result."""
-        try:
-            entered(text)
-        except AtError as error:
-            self._fail(error)
+    def reset(self) -> None:
+        """A command reset it."""
+        self.remedy("soft_reset")
+        self.reboot()
 
-    def _fail(self, error: AtError) -> None:
-        self._calls.clear()
-        self._conclude(error.line(self.registers.cmee, bare_cms=self.quirk("bare_cms")))
+    def own(self, error: AtError) -> AtError:
+        """The error in the numbers of this family."""
+        if error.kind == "CMS" and error.code in self.persona.cms:
+            return cms(self.persona.cms[error.code])
+        return error
 
-    def _conclude(self, final: str) -> None:
-        self.state = COMMAND
-        self._submitting = False
-        self._abort = None
-        self._final(final)
-        self._flush_held()
-        self.network.changed()
-        if self._input:
-            self.loop.call_soon(self._process)
+    # ---- for the commands: on the port on which the running one was typed
 
-    # ---- for the commands
+    def block(self, text: str) -> None:
+        self.active.block(text)
 
     def complete(self, *blocks: str) -> None:
         """A deferred command succeeded."""
-        for block in blocks:
-            self.block(block)
-        self._next()
-
-    def failed(self, error: AtError) -> None:
-        """A deferred command failed."""
-        self._fail(error)
+        self.active.complete(*blocks)
 
     def silence(self) -> None:
         """The command ends without any result line."""
-        self._calls.clear()
-        self.state = COMMAND
-        self._submitting = False
-        self._flush_held()
-        self.network.changed()
-        if self._input:
-            self.loop.call_soon(self._process)
-
-    def abortable(self, abort: Callable[[], None]) -> None:
-        """The running command ends with this at the next character."""
-        self._abort = abort
+        self.active.silence()
 
     def prompt(self, entered: Callable[[str], None], *, text_mode: bool = False, stuck: bool = False) -> list[str]:
         """Ask for text; a command returns what this returns."""
-        self.state = PROMPT
-        self._prompt = Prompt(entered, text_mode, stuck)
-        if self.faults.get("no_prompt", 0) and not stuck:
-            self.faults["no_prompt"] -= 1
-            if not self.faults["no_prompt"]:
-                del self.faults["no_prompt"]
-        else:
-            self.send("\r\n>" if self.quirk("no_prompt_space") else "\r\n> ")
-            if self.quirk("stray_ok"):
-                self._final("OK")
-        return DEFERRED
+        return self.active.prompt(entered, text_mode=text_mode, stuck=stuck)
+
+    def prompt_is_missing(self, *, stuck: bool) -> bool:
+        """A prompt is about to be shown; True: the fault no_prompt swallows it."""
+        if stuck:
+            return False
+        if self.faults.get("reboot_mid_send") == "prompt":
+            del self.faults["reboot_mid_send"]
+            self.after(0, self.reboot)
+        if not self.faults.get("no_prompt", 0):
+            return False
+        self.faults["no_prompt"] -= 1
+        if not self.faults["no_prompt"]:
+            del self.faults["no_prompt"]
+        return True
 
     def need_sim(self, kind: str) -> None:
         """Raise what 27.005 and 27.007 give while the SIM is not ready."""
+        state = self.sim.state
         cms_code, cme_code = {"out": (310, 10), "pin": (311, 11), "puk": (316, 12), "dead": (313, 13)}.get(
-            self.sim.state, (0, 0)
+            state, (0, 0)
         )
+        if not self.sim_up:
+            cme_code = self.persona.early_sim
+            cms_code = 300 + cme_code
+        elif state == "ready" and (self.sim_busy or "busy_sim" in self.faults):
+            cms_code, cme_code = 314, 14
+            self._use_up("busy_sim")
         if cms_code:
             raise cms(cms_code) if kind == "CMS" else cme(cme_code)
 
-    def power_off(self) -> None:
-        for line in self.persona.shutdown:
-            self.block(line)
-        self.power_down()
+    def _use_up(self, fault: str) -> None:
+        """A fault that lasts so many times; 0 is without end."""
+        left = self.faults.get(fault, 0)
+        if left == 1:
+            del self.faults[fault]
+        elif left:
+            self.faults[fault] = left - 1
+
+    def pin_entered(self) -> None:
+        """The SIM was unlocked just now."""
+        self.urc("+CPIN: READY")
+        if self.quirk("sim_busy_after_pin"):
+            self.sim_busy = True
+            self.after(self.settings.sim_busy, self._sim_idle)
+        self.sim_ready()
+
+    def _sim_idle(self) -> None:
+        self.sim_busy = False
+        self.network.changed()
 
     # ------------------------------------------------------------------------------------ sending messages
 
     def submit(self, octets: bytes, result: Callable[[int], str]) -> None:
         """Send a TPDU; ends the running command with ``result(mr)`` or an error, or not at all."""
+        session = self.active
         if not self.settings.use_host_mr:
             octets = octets[:1] + bytes((self.mr,)) + octets[2:]
             self.mr = (self.mr + 1) % 256
         mr = octets[1] if len(octets) > 1 else 0
-        self._submitting = True
-        order = self.settings.submit_errors.pop(0) if self.settings.submit_errors else None
+        session.submitting = True
+        end_at = self.faults.pop("reboot_mid_send", None)
+        if end_at == "payload":
+            self.after(0, self.reboot)
+            return
+        order = self._bearer() or (self.settings.submit_errors.pop(0) if self.settings.submit_errors else None)
         delay = self.settings.submit_delay + float(self.faults.pop("late_result", 0.0))
         sent, end = self._judge(order, octets)
         error: AtError | None = None
@@ -583,19 +680,34 @@ class Modem:
             error = None if cause is None else cms(cause)
         if end is not None and error is None:
             error = end
+        if end_at == "accepted":
+            self.after(0, self.reboot)
+            return
+        lost = "lost_result" in self.faults
+        self._use_up("lost_result")
 
         def tell() -> None:
-            if order in ("silent-sent", "silent-lost") or self.quirk("stray_ok"):
-                self.silence()
+            if lost or order in ("silent-sent", "silent-lost") or self.quirk("stray_ok"):
+                session.silence()
             elif error is not None:
-                self.failed(error)
+                session.failed(error)
             else:
-                self.complete(result(mr))
+                session.complete(result(mr))
 
         if delay > 0:
             self.after(delay, tell)
         else:
             tell()
+
+    def _bearer(self) -> int | None:
+        """The +CMS number while the chosen bearer is not one that works, under the fault ``bearer``."""
+        fault = self.faults.get("bearer")
+        if fault is None:
+            return None
+        works = [str(one).upper().replace(" ", "") for one in fault["only"]]
+        if str(self.registers.cgsms) in works or self.technology in works:
+            return None
+        return int(fault["code"])
 
     def _judge(self, order: Any, octets: bytes) -> tuple[bool, AtError | None]:
         """What an ordered error does: (does the network get it, the error told)."""
@@ -644,6 +756,9 @@ class Modem:
         ds = self.registers.cnmi[3]
         if ds == 1:
             self._route(delivery, commands_sms.routed_report(self, stored))
+        elif ds == 2 and self.quirk("cdsi_lost"):
+            self._indicate('+CDSI: "SM",0')
+            self.subscriber.answered(delivery, None)
         elif ds == 2:
             name = "SR" if self.memories["SR"].limit else self.registers.cpms[2]
             self._store(delivery, stored, name, "+CDSI")
@@ -651,7 +766,12 @@ class Modem:
             self.subscriber.answered(delivery, None)
 
     def _store(self, delivery: Delivery, stored: Stored, name: str, urc: str) -> None:
+        if urc == "+CMTI" and self.quirk("cmti_no_index"):
+            self._indicate("+CMTI: ,-1")
+            self.subscriber.answered(delivery, None)
+            return
         memories = ("SM", "ME") if name == "MT" else (name,)
+        self._poison(stored)
         for memory in memories:
             index = self.memories[memory].add(stored)
             if index is not None:
@@ -664,8 +784,25 @@ class Modem:
             self.urc(self.persona.storage_full.format(memory=name))
         self.subscriber.answered(delivery, MEMORY_EXCEEDED)
 
+    def _poison(self, stored: Stored) -> None:
+        """The fault ``poison``: this message, or the first one with that text, kills whoever reads it."""
+        wanted = self.faults.get("poison")
+        if wanted is None:
+            return
+        if wanted:
+            try:
+                text = tpdu.read_deliver(stored.tpdu).ud.text or ""
+            except tpdu.Refusal:
+                return
+            if wanted not in text:
+                return
+        stored.poison = True
+        del self.faults["poison"]
+
     def _indicate(self, text: str) -> None:
         if not self.settings.urc:
+            return
+        if "deaf" in self.faults and text.startswith(("+CMTI", "+CDSI")):
             return
         if self.registers.cnmi[0] == 0:
             self._buffered.append(text)
@@ -718,10 +855,15 @@ class Modem:
         r = self.registers
         return {
             "name": self.name, "imei": self.imei, "imsi": self.sim.imsi, "iccid": self.sim.iccid,
-            "number": self.sim.number, "persona": self.persona.name, "on": self.on, "plugged": self.line.plugged,
-            "port": str(self.line.link), "users": self.line.users, "opens": self.line.opens,
-            "heard": self.heard, "state": self.state, "boots": self.boots, "cfun": self.cfun,
-            "echo": r.echo, "cmee": r.cmee,
+            "number": self.sim.number, "persona": self.persona.name, "on": self.on, "supplied": self.supplied,
+            "booting": self.booting, "stopping": self.stopping, "sim_up": self.sim_up, "sms_up": self.sms_up,
+            "sim_busy": self.sim_busy, "plugged": self.cable.plugged,
+            "port": self.line.place, "users": self.line.users, "opens": self.line.opens,
+            "heard": self.primary.heard, "state": self.primary.state, "boots": self.boots, "cfun": self.cfun,
+            "ports": [{"interface": s.interface.number, "role": s.interface.role, "port": s.line.place,
+                       "users": s.line.users, "state": s.state, "heard": s.heard} for s in self.sessions],
+            "urcs": self.urc_role, "usb": self.cable.status(), "remedies": dict(self.remedies),
+            "echo": self.primary.parameters.echo, "cmee": r.cmee, "cgsms": r.cgsms, "technology": self.technology,
             "csms": r.csms, "cmgf": r.cmgf, "cnmi": list(r.cnmi), "cpms": list(r.cpms), "csca": r.csca,
             "registered": self.registered, "creg": self.stat("+CREG"), "cgreg": self.stat("+CGREG"),
             "cereg": self.stat("+CEREG"), "reachable": self.reachable, "mr": self.mr,
@@ -738,7 +880,8 @@ class Modem:
             "held_reports": len(self.subscriber.held_reports), "memory_full": self.subscriber.memory_full,
             "open_parts": self.subscriber.open_parts(),
             "commands": self.commands["lines"], "command_counts": dict(self.commands), "log": list(self.log),
-            "faults": {key: value for key, value in self.faults.items() if isinstance(value, str | int | float | bool)},
+            "faults": {key: value for key, value in self.faults.items()
+                       if isinstance(value, str | int | float | bool | dict)},
         }  # fmt: skip
 
 
@@ -749,3 +892,24 @@ def look(octets: bytes) -> tuple[tpdu.Coding, int]:
         return tpdu.lenient_dcs(octets[at + 1]), octets[at]
     except IndexError:
         return tpdu.Coding("gsm7"), 0
+
+
+def swap(one: Modem, other: Modem) -> None:
+    """Pull both out and plug each in where the other was; raises ValueError where their places are not alike."""
+    if type(one.cable) is not type(other.cable):
+        raise ValueError("only modems on the same kind of port can be swapped")
+    one.unplug()
+    other.unplug()
+    one.cable.exchange(other.cable)
+    one.replug()
+    other.replug()
+
+
+def on_pty(link: Path, watcher: Inotify) -> CableFactory:
+    """The cable of a modem on a UART: a pty under this link."""
+
+    def make(modem: Modem, listeners: Sequence[Listener]) -> Cable:
+        (listener,) = listeners
+        return Wire(PtyLine(link, modem.settings, watcher, loop=modem.loop, listener=listener))
+
+    return make

@@ -227,6 +227,14 @@ class Network:
         self.subscribers[imsi] = subscriber
         return subscriber
 
+    def subscriber(self, *, imsi: str, number: str, settings: Settings) -> Subscriber:
+        """The subscriber of this SIM, new or known, with the settings of the modem that it is in now."""
+        known = self.subscribers.get(imsi)
+        if known is None:
+            return self.subscribe(imsi=imsi, number=number, settings=settings)
+        known.number, known.settings = number, settings
+        return known
+
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call ``watcher`` after every change; returns the function that ends it."""
         self._watchers.append(watcher)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -60,9 +61,25 @@ class Settings:
     """Seconds after which the network tries again what the modem refused for another reason than memory."""
     scan_delay: float = 0.0
     """Seconds of AT+COPS=?; a character aborts it."""
-    boot_delay: float = 0.05
+    boot_delay: float | str = 0.05
+    """Seconds from power on to the first answer; "real": what the family takes."""
+    sim_delay: float | None = None
+    """Seconds from there to the SIM, and again to the last boot lines; null: none, or the family's with "real"."""
+    sim_busy: float = 0.3
+    """Seconds that the quirk sim_busy_after_pin lasts."""
+    shutdown_delay: float | str = 0.0
+    """Seconds from a power-off command or key to the end; "real": what the family takes."""
     reboot_drops_port: bool = False
     """True: a reset is a USB disconnect: the pty hangs up and a new one comes after the boot delay."""
+    reboot_as: str = ""
+    """USB: "vid:pid" under which it returns from the next start on; one of ``shape.OTHER_MODES`` has no tty."""
+    chatter: float = 0.0
+    """Seconds between two lines of the family's chatter; 0 is silence. The family's command hushes it."""
+    clock: str = ""
+    """What +CCLK tells instead of the time: "80/01/06,00:00:00+00"."""
+    ussd: dict[str, Any] = field(default_factory=dict)
+    """The network's answers: {code: {"text", "status", "dcs", "next": {reply: …}} or text or null}; see ``ussd``."""
+    ussd_delay: float = 0.0
     forward: bool = True
     """Deliver a message to another emulated SIM when the destination is its number."""
     quirks: list[str] = field(default_factory=list)
@@ -108,6 +125,10 @@ def _number(low: float, high: float = 1e9) -> Any:
     return lambda v: isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high
 
 
+def _number_or_real(value: Any) -> bool:
+    return value == "real" or bool(_number(0)(value))
+
+
 def _whole(low: int, high: int) -> Any:
     return lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
 
@@ -126,7 +147,12 @@ def _word(*words: str) -> Any:
 
 _KINDS: Final = {
     **dict.fromkeys(("submit_delay", "report_delay", "registration_delay", "cnma_timeout"), _number(0)),
-    **dict.fromkeys(("redeliver_delay", "scan_delay", "boot_delay"), _number(0)),
+    **dict.fromkeys(("redeliver_delay", "scan_delay", "chatter", "ussd_delay", "sim_busy"), _number(0)),
+    **dict.fromkeys(("boot_delay", "shutdown_delay"), _number_or_real),
+    "sim_delay": lambda v: v is None or (isinstance(v, int | float) and not isinstance(v, bool) and v >= 0),
+    "reboot_as": lambda v: isinstance(v, str) and (not v or re.fullmatch("[0-9a-f]{4}:[0-9a-f]{4}", v) is not None),
+    "clock": _word(),
+    "ussd": lambda v: isinstance(v, dict),
     **dict.fromkeys(("report_before_result", "report_twice", "urc", "use_host_mr", "reject_duplicates"), _flag),
     **dict.fromkeys(("reboot_drops_port", "forward"), _flag),
     **dict.fromkeys(("creg", "cgreg", "cereg"), _stat_or_none),

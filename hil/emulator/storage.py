@@ -24,6 +24,8 @@ class Stored:
     stat: int
     sca: bytes
     tpdu: bytes
+    poison: bool = False
+    """Reading it makes the modem reboot."""
 
     @property
     def line(self) -> str:

@@ -46,6 +46,17 @@ class Terminal:
             raise TimeoutError(f"{wanted} did not come, but {self._pending!r}")
         self._pending += os.read(self._fd, 65536)
 
+    def rate(self, speed: int) -> None:
+        """Set the bit rate, a constant of termios."""
+        attributes = termios.tcgetattr(self._fd)
+        attributes[4] = attributes[5] = speed
+        termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
+
+    def reread(self) -> None:
+        """Forget what came and was not asked for."""
+        self._pending = b""
+        termios.tcflush(self._fd, termios.TCIFLUSH)
+
     def _cut(self, end: int) -> bytes:
         found, self._pending = self._pending[:end], self._pending[end:]
         return found

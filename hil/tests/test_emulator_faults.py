@@ -289,7 +289,7 @@ def test_quirks_of_service_centre_and_prompt(modem: Unused) -> None:
 def test_every_quirk_has_its_branch_and_its_test() -> None:
     sources = "".join(path.read_text() for path in Path(emulator_package.__file__).parent.glob("*.py"))
     assert [name for name in QUIRKS if f'quirk("{name}")' not in sources] == []
-    tests = Path(__file__).read_text()
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_emulator_*.py"))
     assert [name for name in QUIRKS if f'"{name}"' not in tests] == []
 
 
@@ -312,6 +312,102 @@ def test_a_stray_ok_stands_between_prompt_and_pdu_and_the_message_is_sent(modem:
     assert modem.rows("submit")[0]["accepted"]
 
 
+def test_a_refused_list_is_read_in_text_mode(modem: Unused) -> None:
+    modem.control("set", quirks=["list_refused"])
+    modem.deliver()
+    t = modem.terminal
+    assert t.ok("AT+CMGL=?") == ['+CMGL: ("REC UNREAD","REC READ","STO UNSENT","STO SENT","ALL")']
+    t.ok("AT+CMGF=1")
+    assert t.ok('AT+CMGL="ALL"')[1] == "hello"
+
+
+def test_quirks_of_what_is_stored(modem: Unused) -> None:
+    modem.control("set", quirks=["me_unreadable", "cdsi_lost"])
+    t = modem.terminal
+    t.ok('AT+CPMS="ME","ME","ME"', "AT+CNMI=2,1,0,2,0")
+    modem.deliver()
+    assert t.until(b",1\r\n") == b'\r\n+CMTI: "ME",1\r\n'
+    assert t.ok("AT+CPMS?") == ['+CPMS: "ME",1,255,"ME",1,255,"ME",1,255']
+    assert t.ok("AT+CMGL=4") == t.ok("AT+CMGR=1") == []
+    t.ok("AT+CMGD=1")
+    t.submit(HELLO.replace("0011", "0031", 1))
+    assert t.until(b",0\r\n") == b'\r\n+CDSI: "SM",0\r\n'
+    assert modem.status()["storages"]["SR"]["used"] == 0
+
+
+def test_a_quirk_of_a_report_storage_that_is_read_one_by_one(modem: Unused) -> None:
+    modem.control("set", quirks=["sr_cmgr_only"])
+    t = modem.terminal
+    t.ok("AT+CNMI=2,1,0,2,0")
+    t.submit(HELLO.replace("0011", "0031", 1))
+    assert t.until(b",1\r\n") == b'\r\n+CDSI: "SR",1\r\n'
+    t.ok('AT+CPMS="SR"')
+    assert t.error("AT+CMGL=4") == t.error("AT+CMGD=1,4") == "+CMS ERROR: 303"
+    assert t.ok("AT+CMGR=1")[0] == "+CMGR: ,,25"
+    t.ok("AT+CMGD=1")
+
+
+def test_a_message_may_be_announced_without_a_place(modem: Unused) -> None:
+    modem.control("set", quirks=["cmti_no_index"])
+    modem.terminal.ok("AT+CNMI=2,1,0,0,0")
+    modem.deliver()
+    assert modem.terminal.until(b"-1\r\n") == b"\r\n+CMTI: ,-1\r\n"
+
+
+def test_three_storages_or_none(modem: Unused) -> None:
+    modem.control("set", quirks=["cpms_three"])
+    assert modem.terminal.error('AT+CPMS="SM"') == "ERROR"
+    modem.terminal.ok('AT+CPMS="SM","SM","SM"')
+
+
+def test_a_character_set_cures_error_58(modem: Unused) -> None:
+    modem.control("set", quirks=["charset_58"])
+    t = modem.terminal
+    assert t.error("AT+CPMS?") == t.error("AT+CMGF=0") == "+CME ERROR: 58"
+    t.ok('AT+CSCS="IRA"', "AT+CMGF=0")
+
+
+def test_the_sim_is_busy_for_a_moment_after_the_pin(modem: Unused) -> None:
+    modem.control("set", quirks=["sim_busy_after_pin"], sim="pin", sim_busy=3600)
+    t = modem.terminal
+    t.ok('AT+CPIN="1234"')
+    t.until(b"+CPIN: READY\r\n")
+    assert t.error("AT+CIMI") == t.error("AT+CPIN?") == "+CME ERROR: 14"
+    modem.control("set", sim_busy=0, sim="pin")
+    t.ok('AT+CPIN="1234"')
+    t.until(b"+CPIN: READY\r\n")
+    modem.wait(sim_busy=False)
+    assert t.ok("AT+CIMI") == [modem.imsi]
+
+
+def test_after_power_on_the_rate_is_found_by_a_second_at(modem: Unused) -> None:
+    modem.control("set", quirks=["autobaud"])
+    t = modem.terminal
+    modem.control("fault", kind="reboot")
+    modem.wait(boots=1)
+    modem.send_unheard(b"ATI\r")
+    t.send(b"AT\r")
+    assert t.until(b"SMS Ready\r\n").startswith(b"AT\r\r\nOK\r\n\r\nRDY\r\n")
+
+
+@pytest.mark.parametrize(("quirk", "delay"), [("sms_late", 3600), ("sms_never", 0)])
+def test_short_messages_may_be_ready_later_or_never(modem: Unused, quirk: str, delay: float) -> None:
+    modem.control("set", quirks=[quirk], sim_delay=delay)
+    t = modem.terminal
+    modem.control("fault", kind="reboot")
+    modem.wait(boots=1)
+    t.reread()
+    t.send(b"ATE0\r")
+    t.until(b"OK\r\n")
+    assert t.error("AT+CMGF=0") == t.error("AT+CPMS?") == "ERROR"
+    modem.control("set", quirks=["sms_late"], sim_delay=0)
+    modem.control("fault", kind="reboot")
+    t.until(b"SMS Ready\r\n")
+    t.send(b"ATE0\r")
+    t.until(b"OK\r\n")
+    t.ok("AT+CMGF=0")
+
+
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One modem of each persona."""
@@ -329,6 +425,8 @@ def test_a_persona_boots_and_sends(family: Emulator, name: str) -> None:
     with Terminal(identity["port"]) as t:
         family.control("fault", kind="reboot", imei=identity["imei"])
         family.control("wait", status={"boots": 1}, imei=identity["imei"])
+        if "autobaud" in persona.quirks:
+            t.send(b"AT\rAT\r")
         for line in (*persona.boot, *persona.ready):
             t.until(line.format(pin="READY", imei=identity["imei"]).encode())
         t.send(b"ATE0\r")

@@ -1,4 +1,4 @@
-"""Who opens and closes the emulated ports: inotify on the pty slaves (Linux).
+"""inotify (Linux), for the loop: who opens and closes the emulated ports, and who writes into fake attribute files.
 
 A pty master does not learn that a reader opened or closed the slave while the emulator itself keeps it open, and the
 emulator must keep it open: else the death of the reader would hang up the line, which no USB modem does.
@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from pathlib import Path
 
-_IN_CLOSE: Final = 0x08 | 0x10
-_IN_OPEN: Final = 0x20
+MODIFY: Final = 0x02
+CLOSE: Final = 0x08 | 0x10
+OPEN: Final = 0x20
 _IN_NONBLOCK: Final = 0o4000
 _IN_CLOEXEC: Final = 0o2000000
 _EVENT: Final = struct.Struct("iIII")
 
 
-class Opens:
-    """Calls ``watch``'s function with True for each open and False for each close of a path."""
+class Inotify:
+    """Calls what ``watch`` was given with the mask of each event."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -31,14 +33,14 @@ class Opens:
         self._fd = self._libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._watched: dict[int, Callable[[bool], None]] = {}
-        loop.add_reader(self._fd, self._readable)
+        self._watched: dict[int, Callable[[int], None]] = {}
+        loop.add_reader(self._fd, self.drain)
 
-    def watch(self, path: str, told: Callable[[bool], None]) -> int:
-        """Begin; returns the handle for ``forget``."""
-        handle: int = self._libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_OPEN | _IN_CLOSE)
+    def watch(self, path: str | Path, mask: int, told: Callable[[int], None]) -> int:
+        """Begin; returns the handle for ``forget``. A path that is watched already gets the new mask and function."""
+        handle: int = self._libc.inotify_add_watch(self._fd, os.fsencode(path), mask)
         if handle < 0:
-            raise OSError(ctypes.get_errno(), "inotify_add_watch", path)
+            raise OSError(ctypes.get_errno(), "inotify_add_watch", str(path))
         self._watched[handle] = told
         return handle
 
@@ -49,9 +51,6 @@ class Opens:
 
     def drain(self) -> None:
         """Take the events that are already there, so that what is asked next is up to date."""
-        self._readable()
-
-    def _readable(self) -> None:
         try:
             data = os.read(self._fd, 65536)
         except BlockingIOError:
@@ -61,8 +60,8 @@ class Opens:
             handle, mask, _, length = _EVENT.unpack_from(data, at)
             at += _EVENT.size + length
             told = self._watched.get(handle)
-            if told is not None and mask & (_IN_OPEN | _IN_CLOSE):
-                told(bool(mask & _IN_OPEN))
+            if told is not None:
+                told(mask)
 
     def close(self) -> None:
         self._loop.remove_reader(self._fd)
