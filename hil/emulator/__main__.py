@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hil.emulator.control import Control
 from hil.emulator.inotify import Inotify
@@ -17,10 +17,16 @@ from hil.emulator.modem import Modem, on_pty
 from hil.emulator.network import Ledger, Network
 from hil.emulator.persona import PERSONAS
 from hil.emulator.settings import SettingError, Settings
+from hil.emulator.shape import UART
 from hil.emulator.sim import Sim, luhn_digit
+from hil.emulator.usbcable import over_usbip, over_usbredir
+
+if TYPE_CHECKING:
+    from hil.emulator.transport import CableFactory
 
 MAX_MODEMS: Final = 32
-_IDENTITY: Final = ("persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr")
+_IDENTITY: Final = ("persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr",
+             "usbredir", "usbip")  # fmt: skip
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -47,6 +53,13 @@ def identity(n: int) -> dict[str, str]:
     }
 
 
+def _elsewhere(own: dict[str, Any]) -> CableFactory | None:
+    """The cable of a modem that is a USB device for another kernel: ``usbredir`` PATH, ``usbip`` PORT."""
+    if "usbredir" in own:
+        return over_usbredir(Path(own["usbredir"]))
+    return over_usbip(int(own["usbip"])) if "usbip" in own else None
+
+
 def build(
     words: list[dict[str, Any]], *, directory: Path, network: Network, watcher: Inotify, pin: str, persona: str
 ) -> list[Modem]:
@@ -64,10 +77,15 @@ def build(
         sim.present = state != "out"
         if state in ("pin", "puk"):
             sim.pin_enabled, sim.unlocked, sim.pin_left = True, False, 3 if state == "pin" else 0
+        family = PERSONAS[str(own.get("persona", persona))]
+        far = _elsewhere(own)
+        if far is not None and family.usb is None:
+            raise ValueError(f"{family.name} has no USB")
         modem = Modem(
-            f"modem{n}", imei=who["imei"], sim=sim, persona=PERSONAS[str(own.get("persona", persona))],
+            f"modem{n}", imei=who["imei"], sim=sim, persona=family,
             settings=settings, network=network, loop=network.loop,
-            cable=on_pty(directory / f"modem{n}", watcher),
+            interfaces=family.usb.interfaces if far is not None and family.usb is not None else UART,
+            cable=far or on_pty(directory / f"modem{n}", watcher),
         )  # fmt: skip
         for name, limit in own.get("storage_limits", {}).items():
             modem.memories[name].limit = int(limit)

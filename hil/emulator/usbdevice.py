@@ -1,10 +1,15 @@
 """A modem as a USB device: its descriptors, its control requests, its endpoints; what every transport of USB shares.
 
-Promise: a host that follows USB 2.0 chapter 9 and, for ACM, CDC 1.2 and PSTN 1.2, finds what the ``Shape`` says and can
+Promise: a host that follows USB 2.0 chapter 9 and, for ACM, CDC 1.2 and PSTN 1.2, finds what ``shape.Usb`` says and can
 move octets both ways on every interface that has bulk endpoints. What Linux' ``option``, ``qmi_wwan`` and ``cdc_acm``
 ask of a modem is there; AT commands, mode switching by mass storage, isochronous transfers and packet data are not.
 
-Theory of operation. The bus side is three things: ``control`` answers a request on endpoint 0 at once (or raises
+An interface is known by its number; an ACM function, two interfaces, by that of its control interface, where its role
+stands. Endpoints follow from the class: a control interface of CDC or RNDIS has a notification endpoint alone, a
+vendor's interface has one beside its bulk pair, but none where its role is ``diag``: by their number, two and three,
+``option`` tells the EC25's diagnostic port from its network.
+
+The bus side is three things: ``control`` answers a request on endpoint 0 at once (or raises
 ``Stall``), ``submit`` takes a transfer on another endpoint and ends it when it can, ``cancel`` takes one back. An IN
 transfer waits until the modem has something to say: that is the back-pressure towards the modem, whose octets
 meanwhile lie in a backlog of bounded size, the oldest being lost first, as in a modem's own buffer. An OUT transfer is
@@ -24,22 +29,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from hil.emulator.shape import ACM
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = [
-    "Endpoint",
-    "Interface",
-    "Kind",
-    "Setup",
-    "Shape",
-    "Speed",
-    "Stall",
-    "Status",
-    "Transfer",
-    "UsbDevice",
-    "acm",
-]
+    from hil.emulator.shape import Interface, Usb
+
+__all__ = ["Endpoint", "Kind", "Setup", "Speed", "Stall", "Status", "Transfer", "UsbDevice"]
 
 BACKLOG: Final = 256 * 1024
 """Octets that an interface keeps for a host that does not read: the same as the pty's line."""
@@ -50,6 +47,8 @@ EP0_SIZE: Final = 64
 """bMaxPacketSize0: the only legal one at high speed (§5.5.3), legal at full speed."""
 NOTIFICATION_SIZE: Final = 16
 """wMaxPacketSize of a notification endpoint: SERIAL_STATE has 10 octets (PSTN 1.2 §6.5.4)."""
+RELEASE: Final = 0x0318
+"""bcdDevice: the EC25's."""
 LANGUAGE: Final = 0x0409
 """English (United States), the only language of the strings."""
 
@@ -59,9 +58,11 @@ _CS_INTERFACE: Final = 0x24
 """Descriptor types, USB 2.0 table 9-5; interface association by its ECN; class-specific by CDC 1.2 §5.2.3."""
 
 COMMUNICATIONS: Final = 0x02
-CDC_DATA: Final = 0x0A
-ABSTRACT_CONTROL: Final = 0x02
-"""Classes and the subclass of an ACM modem (CDC 1.2 §4)."""
+WIRELESS: Final = 0xE0
+HUMAN_INTERFACE: Final = 0x03
+VENDOR_CLASS: Final = 0xFF
+CONTROL_CLASSES: Final = (COMMUNICATIONS, WIRELESS, HUMAN_INTERFACE)
+"""Classes whose interfaces have an interrupt endpoint and no bulk ones; the octets are on another one, if at all."""
 
 
 class Stall(Exception):
@@ -93,48 +94,16 @@ class Kind(enum.IntEnum):
     INTERRUPT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """One interface as the host sees it."""
-
-    number_class: int
-    subclass: int
-    protocol: int
-    role: str = ""
-    """What the modem does there: ``at``, ``nmea``, ``diag`` …; empty where no octets move."""
-    bulk: bool = True
-    interrupt: bool = False
-    name: str = ""
-    functional: bytes = b""
-    """Class-specific descriptors after the interface's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A product: ids, strings, interfaces in their order."""
-
-    vendor: int
-    product: int
-    interfaces: tuple[Interface, ...]
-    release: int = 0x0100
-    manufacturer: str = ""
-    model: str = ""
-    serial: str = ""
-
-
-def acm(role: str, *, number: int) -> tuple[Interface, Interface]:
-    """The two interfaces of an ACM function, the first having this number (CDC 1.2 §5.2.3, PSTN 1.2 §5.3)."""
-    functional = b"".join(
-        struct.pack("<BBB", 3 + len(body), _CS_INTERFACE, kind) + body
-        for kind, body in (
-            (0x00, struct.pack("<H", 0x0110)),  # header: release of CDC
-            (0x01, bytes((0x03, number + 1))),  # call management: by the device, over the data interface
-            (0x02, bytes((0x02,))),  # abstract control: line coding, control line state, serial state
-            (0x06, bytes((number, number + 1))),  # union
-        )
+def _functional(interface: Interface) -> bytes:
+    """The class-specific descriptors of an ACM control interface (CDC 1.2 §5.2.3, PSTN 1.2 §5.3)."""
+    number = interface.number
+    bodies = (
+        (0x00, struct.pack("<H", 0x0110)),  # header: release of CDC
+        (0x01, bytes((0x03, number + 1))),  # call management: by the device, over the data interface
+        (0x02, bytes((0x02,))),  # abstract control: line coding, control line state, serial state
+        (0x06, bytes((number, number + 1))),  # union
     )
-    control = Interface(COMMUNICATIONS, ABSTRACT_CONTROL, 1, bulk=False, interrupt=True, functional=functional)
-    return control, Interface(CDC_DATA, 0, 0, role)
+    return b"".join(struct.pack("<BBB", 3 + len(body), _CS_INTERFACE, kind) + body for kind, body in bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +124,15 @@ class Endpoint:
         return struct.pack("<BBBBHB", 7, _ENDPOINT, self.address, self.kind, self.size, self.interval)
 
 
-def _endpoints(shape: Shape, speed: Speed) -> Iterator[Endpoint]:
+def _endpoints(usb: Usb, speed: Speed) -> Iterator[Endpoint]:
     """Addresses are given in the order of the interfaces, the notification endpoint first, as Qualcomm's modems do."""
     inward, outward = iter(range(1, 16)), iter(range(1, 16))
     try:
-        for number, interface in enumerate(shape.interfaces):
-            if interface.interrupt:
-                address = IN | next(inward)
-                yield Endpoint(address, Kind.INTERRUPT, number, NOTIFICATION_SIZE, speed.interval)
-            if interface.bulk:
+        for interface in usb.interfaces:
+            number, code = interface.number, interface.kind[0]
+            if code in CONTROL_CLASSES or (code == VENDOR_CLASS and interface.role != "diag"):
+                yield Endpoint(IN | next(inward), Kind.INTERRUPT, number, NOTIFICATION_SIZE, speed.interval)
+            if code not in CONTROL_CLASSES:
                 yield Endpoint(IN | next(inward), Kind.BULK, number, speed.bulk_size, 0)
                 yield Endpoint(next(outward), Kind.BULK, number, speed.bulk_size, 0)
     except StopIteration:
@@ -233,7 +202,8 @@ class UsbDevice:
     """One device on one bus.
 
     Args:
-        shape: what it is.
+        usb: what it is.
+        serial: its serial number; empty for none.
         speed: of the bus it is on.
         received: called with the interface's number and the octets that the host sent there.
         opened: called with the interface's number and DTR when that changes.
@@ -242,42 +212,56 @@ class UsbDevice:
 
     def __init__(
         self,
-        shape: Shape,
+        usb: Usb,
         *,
+        serial: str = "",
         speed: Speed = Speed.HIGH,
         received: Callable[[int, bytes], None] = _no_octets,
         opened: Callable[[int, bool], None] = _no_change,
         configured: Callable[[int], None] = _no_change,
     ) -> None:
-        self.shape = shape
+        self.usb = usb
+        self.ids = int(usb.vid, 16), int(usb.pid, 16)
         self.speed = speed
         self.configuration = 0
-        self.endpoints = {endpoint.address: endpoint for endpoint in _endpoints(shape, speed)}
+        self.endpoints = {endpoint.address: endpoint for endpoint in _endpoints(usb, speed)}
+        self._interfaces = {interface.number: interface for interface in usb.interfaces}
         self._received = received
         self._opened = opened
         self._configured = configured
         self._pipes = {address: _Pipe(endpoint) for address, endpoint in self.endpoints.items()}
-        self._inward = {
-            e.interface: self._pipes[a] for a, e in self.endpoints.items() if e.is_in and e.kind == Kind.BULK
-        }
-        self._outward = {e.interface: self._pipes[a] for a, e in self.endpoints.items() if not e.is_in}
-        self._strings = ["", shape.manufacturer, shape.model, shape.serial]
-        self._strings += [interface.name for interface in shape.interfaces]
+        bulk = [pipe for pipe in self._pipes.values() if pipe.endpoint.kind == Kind.BULK]
+        self._inward = {self._function(pipe.endpoint): pipe for pipe in bulk if pipe.endpoint.is_in}
+        self._outward = {self._function(pipe.endpoint): pipe for pipe in bulk if not pipe.endpoint.is_in}
+        self._strings = ["", usb.manufacturer, usb.product, serial]
         self._coding: dict[int, bytes] = {}
         self._dtr: set[int] = set()
+
+    def _function(self, endpoint: Endpoint) -> int:
+        """The number under which the octets of this endpoint are known."""
+        before = self._interfaces.get(endpoint.interface - 1)
+        return endpoint.interface - (before is not None and before.kind == ACM)
 
     # ------------------------------------------------------------------------------------------------- descriptors
 
     def _string_index(self, index: int) -> int:
         return index if self._strings[index] else 0
 
+    def _paired(self, interface: Interface) -> bool:
+        """Whether it and the next one are one function."""
+        after = self._interfaces.get(interface.number + 1)
+        return interface.kind[0] in (COMMUNICATIONS, WIRELESS) and after is not None and after.role == "data"
+
+    @property
+    def triple(self) -> tuple[int, int, int]:
+        """Class, subclass, protocol of the device: EF/02/01 with interface associations, else the interfaces tell."""
+        return (0xEF, 2, 1) if any(map(self._paired, self.usb.interfaces)) else (0, 0, 0)
+
     def device_descriptor(self) -> bytes:
-        """§9.6.1; with interface associations the class triple is EF/02/01, else the interfaces tell."""
-        shape = self.shape
-        triple = (0xEF, 2, 1) if any(i.number_class == COMMUNICATIONS for i in shape.interfaces) else (0, 0, 0)
+        """§9.6.1."""
         texts = [self._string_index(index) for index in (1, 2, 3)]
-        head = struct.pack("<BBHBBBB", 18, _DEVICE, 0x0200, *triple, EP0_SIZE)
-        return head + struct.pack("<HHHBBBB", shape.vendor, shape.product, shape.release, *texts, 1)
+        head = struct.pack("<BBHBBBB", 18, _DEVICE, 0x0200, *self.triple, EP0_SIZE)
+        return head + struct.pack("<HHHBBBB", *self.ids, RELEASE, *texts, 1)
 
     def qualifier_descriptor(self) -> bytes:
         """§9.6.2: what it would be at the other speed; the same."""
@@ -287,18 +271,18 @@ class UsbDevice:
     def configuration_descriptor(self, speed: Speed | None = None, *, kind: int = _CONFIGURATION) -> bytes:
         """§9.6.3 with all that belongs to it: bus powered, remote wake-up, 500 mA."""
         body = bytearray()
-        endpoints = list(_endpoints(self.shape, speed or self.speed))
-        for number, interface in enumerate(self.shape.interfaces):
+        endpoints = list(_endpoints(self.usb, speed or self.speed))
+        for interface in self.usb.interfaces:
+            number = interface.number
             own = [endpoint for endpoint in endpoints if endpoint.interface == number]
-            triple = (interface.number_class, interface.subclass, interface.protocol)
-            if interface.number_class == COMMUNICATIONS:
-                body += struct.pack("<8B", 8, _ASSOCIATION, number, 2, *triple, 0)
-            name = self._string_index(4 + number)
-            body += struct.pack("<9B", 9, _INTERFACE, number, 0, len(own), *triple, name)
-            body += interface.functional
+            if self._paired(interface):
+                body += struct.pack("<8B", 8, _ASSOCIATION, number, 2, *interface.kind, 0)
+            body += struct.pack("<9B", 9, _INTERFACE, number, 0, len(own), *interface.kind, 0)
+            if interface.kind == ACM:
+                body += _functional(interface)
             for endpoint in own:
                 body += endpoint.descriptor()
-        head = struct.pack("<BBHBBBBB", 9, kind, 9 + len(body), len(self.shape.interfaces), 1, 0, 0xA0, 250)
+        head = struct.pack("<BBHBBBBB", 9, kind, 9 + len(body), len(self.usb.interfaces), 1, 0, 0xA0, 250)
         return head + bytes(body)
 
     def string_descriptor(self, index: int) -> bytes:
@@ -390,16 +374,19 @@ class UsbDevice:
         return b""
 
     def _interface(self, number: int) -> Interface:
-        if not self.configuration or number >= len(self.shape.interfaces):
+        if not self.configuration or number not in self._interfaces:
             raise Stall
-        return self.shape.interfaces[number]
+        return self._interfaces[number]
 
     def _line_state(self, number: int, *, dtr: bool) -> None:
-        """An ACM function is told at its communications interface; its octets are at the data interface."""
-        where = number + (self.shape.interfaces[number].number_class == COMMUNICATIONS)
-        if dtr != (where in self._dtr):
-            (self._dtr.add if dtr else self._dtr.discard)(where)
-            self._opened(where, dtr)
+        if dtr != (number in self._dtr):
+            (self._dtr.add if dtr else self._dtr.discard)(number)
+            self._opened(number, dtr)
+
+    def rate(self, interface: int) -> int | None:
+        """The bit rate that the host has set (ACM); None where it has set none."""
+        coding = self._coding.get(interface, b"")
+        return int.from_bytes(coding[:4], "little") if len(coding) >= 4 else None
 
     def set_interface(self, number: int, setting: int) -> None:
         """There is only setting 0.
@@ -478,7 +465,7 @@ class UsbDevice:
             while pipe.waiting and not pipe.held:
                 transfer = pipe.waiting.popleft()
                 transfer.done(Status.DONE, b"")
-                self._received(pipe.endpoint.interface, transfer.data)
+                self._received(self._function(pipe.endpoint), transfer.data)
 
     # ----------------------------------------------------------------------------------------------------- the modem
 

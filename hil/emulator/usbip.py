@@ -1,9 +1,9 @@
 """The modem's end of USB/IP: a USB device exported over TCP, for any Linux that has ``vhci_hcd``: a guest, a real Pi.
 
 Promise: to the usbip tools of Linux and to ``vhci_hcd`` it is a server of USB/IP 1.1.1 that exports one ``UsbDevice``
-under the bus id ``BUSID``. It is plugged in when a client imports it and unplugged when that connection ends; ``pull``
-ends it from here. One client at a time: the next one hears that the device is busy. Isochronous transfers are not
-there. TCP alone guards it, so it listens where the test says and nowhere else.
+under the bus id ``BUSID``, or none for the time being. It is plugged in when a client imports it and unplugged when
+that connection ends; ``pull`` ends it from here. One client at a time: the next one is refused. Isochronous transfers
+are not there. TCP alone guards it, so it listens where the test says and nowhere else.
 
 Theory of operation (Linux, Documentation/usb/usbip_protocol.rst). A connection begins with an operation, OP_REQ_DEVLIST
 or OP_REQ_IMPORT; after a successful import the same connection carries URBs: USBIP_CMD_SUBMIT and USBIP_CMD_UNLINK,
@@ -20,7 +20,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING, Final
 
-from hil.emulator.usbdevice import IN, Setup, Speed, Stall, Status, Transfer
+from hil.emulator.usbdevice import IN, RELEASE, Setup, Speed, Stall, Status, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +45,9 @@ _MAX_TRANSFER: Final = 16 * 1024 * 1024
 
 
 class Exporter:
-    """A TCP server with one device on it."""
+    """A TCP server with one device on it, or none; ``device`` may be set at any time, for the next client."""
 
-    def __init__(self, device: UsbDevice, *, changed: Callable[[bool], None] | None = None) -> None:
+    def __init__(self, device: UsbDevice | None, *, changed: Callable[[bool], None] | None = None) -> None:
         self.device = device
         self._changed = changed
         self._server: asyncio.Server | None = None
@@ -94,19 +94,21 @@ class Exporter:
 
     async def _operation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, code, _ = struct.unpack(">HHI", await reader.readexactly(8))
+        device = self.device
         if code == OP_REQ_DEVLIST:
-            interfaces = self.device.shape.interfaces
-            rows = b"".join(bytes((i.number_class, i.subclass, i.protocol, 0)) for i in interfaces)
-            writer.write(struct.pack(">HHII", VERSION, OP_REP_DEVLIST, 0, 1) + self._described() + rows)
+            row = b""
+            if device is not None:
+                row = _described(device) + b"".join(bytes((*i.kind, 0)) for i in device.usb.interfaces)
+            writer.write(struct.pack(">HHII", VERSION, OP_REP_DEVLIST, 0, device is not None) + row)
             await writer.drain()
         elif code == OP_REQ_IMPORT:
             wanted = (await reader.readexactly(32)).rstrip(b"\0").decode("latin-1")
-            if wanted != BUSID or self._client is not None:
+            if device is None or wanted != BUSID or self._client is not None:
                 writer.write(struct.pack(">HHI", VERSION, OP_REP_IMPORT, 1))
                 await writer.drain()
                 return
-            self._client = client = _Client(self.device, writer)
-            writer.write(struct.pack(">HHI", VERSION, OP_REP_IMPORT, 0) + self._described())
+            self._client = client = _Client(device, writer)
+            writer.write(struct.pack(">HHI", VERSION, OP_REP_IMPORT, 0) + _described(device))
             if self._changed:
                 self._changed(True)
             try:
@@ -114,16 +116,15 @@ class Exporter:
             finally:
                 self._client = None
                 client.forget()
-                self.device.reset()
+                device.reset()
                 if self._changed:
                     self._changed(False)
 
-    def _described(self) -> bytes:
-        device, shape = self.device, self.device.shape
-        place = f"/sys/devices/emulated/{BUSID}".encode().ljust(256, b"\0") + BUSID.encode().ljust(32, b"\0")
-        numbers = struct.pack(">IIIHHH", BUS, NUMBER, _SPEED[device.speed], shape.vendor, shape.product, shape.release)
-        triple = device.device_descriptor()[4:7]
-        return place + numbers + triple + bytes((device.configuration, 1, len(shape.interfaces)))
+
+def _described(device: UsbDevice) -> bytes:
+    place = f"/sys/devices/emulated/{BUSID}".encode().ljust(256, b"\0") + BUSID.encode().ljust(32, b"\0")
+    numbers = struct.pack(">IIIHHH", BUS, NUMBER, _SPEED[device.speed], *device.ids, RELEASE)
+    return place + numbers + bytes((*device.triple, device.configuration, 1, len(device.usb.interfaces)))
 
 
 class _Client:

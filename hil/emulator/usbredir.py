@@ -24,7 +24,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hil.emulator.usbdevice import IN, Kind, Setup, Speed, Stall, Status, Transfer
+from hil.emulator.usbdevice import IN, RELEASE, Kind, Setup, Speed, Stall, Status, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,12 +240,10 @@ class Plug(asyncio.Protocol):
 
     def _introduce(self) -> None:
         self._tell_endpoints()
-        shape = self.device.shape
-        # the class triple as Linux' usbredir hosts tell it: that of the device descriptor
-        triple = self.device.device_descriptor()[4:7]
-        connect = struct.pack("<B3sHH", _SPEED[self.device.speed], triple, shape.vendor, shape.product)
+        device = self.device
+        connect = struct.pack("<4B2H", _SPEED[device.speed], *device.triple, *device.ids)
         if self._wire.has(Cap.CONNECT_DEVICE_VERSION):
-            connect += struct.pack("<H", shape.release)
+            connect += struct.pack("<H", RELEASE)
         self._send(Type.DEVICE_CONNECT, 0, connect)
 
     def _tell_endpoints(self) -> None:
@@ -262,13 +260,8 @@ class Plug(asyncio.Protocol):
         if self._wire.has(Cap.EP_INFO_MAX_PACKET_SIZE):
             info += struct.pack(f"<{_SLOTS}H", *sizes)
         self._send(Type.EP_INFO, 0, info)
-        listed = device.shape.interfaces
-        columns = (
-            range(len(listed)),
-            (interface.number_class for interface in listed),
-            (interface.subclass for interface in listed),
-            (interface.protocol for interface in listed),
-        )
+        listed = device.usb.interfaces
+        columns = ([i.number for i in listed], *([i.kind[column] for i in listed] for column in range(3)))
         rows = b"".join(bytes(column).ljust(_SLOTS, b"\0") for column in columns)
         self._send(Type.INTERFACE_INFO, 0, struct.pack("<I", len(listed)) + rows)
 

@@ -8,23 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import struct
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from hil.emulator.usbdevice import (
-    BACKLOG,
-    Interface,
-    Setup,
-    Shape,
-    Speed,
-    Stall,
-    Status,
-    Transfer,
-    UsbDevice,
-    acm,
-)
+from hil.emulator.client import Emulator
+from hil.emulator.persona import PERSONAS
+from hil.emulator.shape import Usb, acm, vendor
+from hil.emulator.usbdevice import BACKLOG, Setup, Speed, Stall, Status, Transfer, UsbDevice
 from hil.emulator.usbip import Exporter
 from hil.emulator.usbredir import Plug
 
@@ -32,32 +25,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-VENDOR = 0xFF
-EC25 = Shape(
-    0x2C7C,
-    0x0125,
-    (
-        Interface(VENDOR, VENDOR, VENDOR, "diag"),
-        *(Interface(VENDOR, 0, 0, role, interrupt=True) for role in ("nmea", "at", "ppp")),
-        Interface(VENDOR, VENDOR, VENDOR, "net", interrupt=True),
-    ),
-    release=0x0318,
-    manufacturer="Quectel",
-    model="EC25-E",
-    serial="861585040012345",
-)
-UBLOX = Shape(0x1546, 0x1102, acm("at", number=0) + acm("at2", number=2), manufacturer="u-blox", model="LARA-R2")
+
+def usb_of(persona: str) -> Usb:
+    usb = PERSONAS[persona].usb
+    assert usb is not None
+    return usb
+
+
+EC25 = usb_of("quectel-ec2x")
+UBLOX = Usb("1546", "1102", "u-blox", "LARA-R2", acm("at", "at2"), serial="")
+IMEI = "861585040012345"
 
 
 class Modem:
     """Hears what a modem would hear; answers each line OK."""
 
-    def __init__(self, shape: Shape = EC25, **options: Any) -> None:
+    def __init__(self, usb: Usb = EC25, **options: Any) -> None:
         self.heard: list[tuple[int, bytes]] = []
         self.opened: list[tuple[int, bool]] = []
         self.configured: list[int] = []
         self.device = UsbDevice(
-            shape,
+            usb,
+            serial=usb.serial.format(imei=IMEI),
             received=self._received,
             opened=lambda number, dtr: self.opened.append((number, dtr)),
             configured=self.configured.append,
@@ -96,7 +85,7 @@ def outcome(transfer_of: Callable[[Callable[[Status, bytes], None]], Transfer]) 
 
 
 def test_the_device_descriptor_is_that_of_an_ec25() -> None:
-    octets = UsbDevice(EC25).control(GET_DEVICE)
+    octets = Modem().device.control(GET_DEVICE)
     assert octets.hex(" ") == "12 01 00 02 00 00 00 40 7c 2c 25 01 18 03 01 02 03 01"
 
 
@@ -152,9 +141,21 @@ def test_a_modem_without_a_serial_number_names_none() -> None:
     assert UsbDevice(UBLOX).control(GET_DEVICE)[14:17] == b"\1\2\0"
 
 
+def test_every_family_has_descriptors() -> None:
+    """Numbers may have gaps, and the functions of class 2 need not be modems."""
+    for persona in PERSONAS.values():
+        if persona.usb is not None:
+            device = UsbDevice(persona.usb)
+            descriptors = parse_configuration(device.control(GET_CONFIGURATION))
+            numbers = [body[0] for kind, body in descriptors if kind == 4]
+            assert numbers == [interface.number for interface in persona.usb.interfaces]
+            addresses = [body[0] for kind, body in descriptors if kind == 5]
+            assert len(addresses) == len(set(addresses)) == len(device.endpoints)
+
+
 def test_sixteen_endpoints_in_one_direction_are_too_many() -> None:
     with pytest.raises(ValueError, match="15 endpoints"):
-        UsbDevice(Shape(1, 1, tuple(Interface(VENDOR, 0, 0, "at", interrupt=True) for _ in range(8))))
+        UsbDevice(Usb("1d6b", "0104", "", "", vendor(*["at"] * 8)))
 
 
 # ---------------------------------------------------------------------------------------------- requests, endpoints
@@ -232,7 +233,7 @@ def test_unconfiguring_ends_what_waits_and_closes_the_ports() -> None:
     assert modem.opened == [(2, True), (2, False)]
 
 
-def test_dtr_of_an_acm_function_opens_its_data_interface() -> None:
+def test_an_acm_function_is_known_by_its_control_interface() -> None:
     modem = Modem(UBLOX)
     modem.device.control(CONFIGURE)
     coding = struct.pack("<IBBB", 9600, 0, 0, 8)
@@ -241,7 +242,14 @@ def test_dtr_of_an_acm_function_opens_its_data_interface() -> None:
     assert modem.device.control(Setup(0xA1, 0x21, 0, 2, 7)) == coding
     for state in (3, 3, 2):
         modem.device.control(Setup(0x21, 0x22, state, 2, 0))
-    assert modem.opened == [(3, True), (3, False)]
+    assert modem.opened == [(2, True), (2, False)]
+    assert modem.device.rate(2) == 9600
+    done, out = outcome(lambda d: Transfer(0x02, 3, d, b"AT\r"))
+    modem.device.submit(out)
+    assert (done, modem.heard) == ([(Status.DONE, b"")], [(2, b"AT\r")])
+    done, back = outcome(lambda d: Transfer(0x84, 512, d))
+    modem.device.submit(back)
+    assert done == [(Status.DONE, b"\r\nOK\r\n")]
 
 
 # ------------------------------------------------------------------------------------------------------ usbredir
@@ -477,6 +485,85 @@ def test_a_guest_that_breaks_the_protocol_is_left(tmp_path: Path) -> None:
             assert await qemu.reader.read() == b""
 
     run(test)
+
+
+# ------------------------------------------------------------------------------------- the emulated modem behind it
+
+
+def behind_usbredir(
+    place: Path, test: Callable[[Qemu, Callable[..., dict[str, Any]]], Coroutine[Any, Any, None]]
+) -> None:
+    """An EC25 of the emulator, plugged into the scripted QEMU and enumerated; ``control`` does not block the loop."""
+
+    async def whole() -> None:
+        async with Qemu(place) as qemu:
+            config = place / "emulator.json"
+            config.write_text(json.dumps({"modems": [{"persona": "quectel-ec2x", "usbredir": str(qemu.path)}]}))
+            emulator = await asyncio.to_thread(Emulator, place / "m", "--config", str(config))
+            try:
+                await qemu.greet()
+                await qemu.enumerate()
+                await test(qemu, emulator.control)
+            finally:
+                await asyncio.to_thread(emulator.close)
+
+    run(whole)
+
+
+async def say(qemu: Qemu, command: bytes, *, out: int = 0x03, into: int = 0x85) -> bytes:
+    """A command on an AT port; what comes back up to its OK, which may be in several pieces."""
+    sent, waiting, said = qemu.bulk(out, data=command), qemu.bulk(into, length=512), b""
+    while not said.endswith(b"\r\nOK\r\n"):
+        kind, number, payload = await qemu.read()
+        assert (kind, payload[1]) == (101, 0)
+        if number == waiting:
+            said += payload[10:]
+            waiting = qemu.bulk(into, length=512)
+        else:
+            assert number == sent
+    qemu.writer.write(qemu.head.pack(21, 0, waiting))
+    assert (await qemu.read())[1] == waiting
+    return said
+
+
+def test_an_emulated_modem_has_its_ports_on_the_interfaces_of_its_family(tmp_path: Path) -> None:
+    async def test(qemu: Qemu, control: Callable[..., dict[str, Any]]) -> None:
+        await qemu.control(Setup(0x21, 0x22, 3, 2, 0))
+        await say(qemu, b"ATE0\r")
+        assert await say(qemu, b"AT+CGMM\r") == b"\r\nEC25\r\n\r\nOK\r\n"
+        assert await say(qemu, b"ATE0\r", out=0x04, into=0x87) == b"ATE0\r\r\nOK\r\n"
+        (modem,) = control("status")["modems"]
+        assert (modem["users"], modem["opens"]) == (1, 1)
+        assert modem["usb"] == {"at": str(qemu.path), "connected": True, "id": "2c7c:0125", "configuration": 1}
+        await qemu.control(Setup(0x21, 0x22, 0, 2, 0))
+        assert control("status")["modems"][0]["users"] == 0
+
+    behind_usbredir(tmp_path, test)
+
+
+def test_a_modem_that_hangs_until_its_usb_starts_anew_hears_the_new_configuration(tmp_path: Path) -> None:
+    async def test(qemu: Qemu, control: Callable[..., dict[str, Any]]) -> None:
+        control("fault", kind="wedged", until="usb")
+        deaf = qemu.bulk(0x03, data=b"AT\r")
+        assert (await qemu.read())[1] == deaf
+        assert await qemu.ask(6, b"\0") == b"\0\0"
+        assert await qemu.ask(6, b"\1") == b"\0\1"
+        assert control("status")["modems"][0]["remedies"] == {"usb": 1}
+        assert await say(qemu, b"AT\r") == b"AT\r\r\nOK\r\n"
+
+    behind_usbredir(tmp_path, test)
+
+
+def test_a_modem_that_resets_leaves_the_bus_and_comes_back(tmp_path: Path) -> None:
+    async def test(qemu: Qemu, control: Callable[..., dict[str, Any]]) -> None:
+        control("fault", kind="reboot")
+        assert await qemu.reader.read() == b""
+        await qemu.greet()
+        await qemu.enumerate()
+        await asyncio.to_thread(control, "wait", status={"boots": 1})
+        assert b"AT\r\r\nOK\r\n" in await say(qemu, b"AT\r")
+
+    behind_usbredir(tmp_path, test)
 
 
 # -------------------------------------------------------------------------------------------------------- USB/IP

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from hil.emulator.usbdevice import Interface, Shape, UsbDevice, acm
+from hil.emulator.persona import PERSONAS
+from hil.emulator.usbdevice import UsbDevice
 from hil.emulator.usbip import Exporter
 from hil.emulator.usbredir import Plug
 from hil.guest import attach
@@ -26,24 +26,21 @@ from hil.rig import Record, mosquitto_path
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from hil.emulator.shape import Usb
+
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
-VENDOR = 0xFF
-EC25 = Shape(
-    0x2C7C,
-    0x0125,
-    (
-        Interface(VENDOR, VENDOR, VENDOR, "diag"),
-        *(Interface(VENDOR, 0, 0, role, interrupt=True) for role in ("nmea", "at", "ppp")),
-        Interface(VENDOR, VENDOR, VENDOR, "net", interrupt=True),
-    ),
-    release=0x0318,
-    manufacturer="Quectel",
-    model="EC25-E",
-    serial="861585040012345",
-)
-LARA = Shape(0x1546, 0x110A, acm("at", number=0) + acm("at2", number=2), manufacturer="u-blox", model="LARA-R2")
-BY_ID = "/dev/serial/by-id/usb-Quectel_EC25-E_861585040012345-if0{}-port0"
+
+def usb_of(persona: str) -> Usb:
+    usb = PERSONAS[persona].usb
+    assert usb is not None
+    return usb
+
+
+EC25, SARA = usb_of("quectel-ec2x"), usb_of("ublox-3g")
+IMEI = "861585040012345"
+BY_ID = f"/dev/serial/by-id/usb-Quectel_EC25-E_{IMEI}-if0{{}}-port0"
+ATTACH = Path(attach.__file__).read_bytes()
 
 TALK = """
 import os, select, sys, time, tty
@@ -87,9 +84,10 @@ async def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 class Parrot:
     """The least of a modem: answers every line OK, and records what the bus did."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, usb: Usb) -> None:
         self.configured: Record[int] = Record("configurations of the device")
-        self.device = UsbDevice(shape, received=self._received, configured=self.configured.add)
+        serial = usb.serial.format(imei=IMEI)
+        self.device = UsbDevice(usb, serial=serial, received=self._received, configured=self.configured.add)
 
     def _received(self, number: int, octets: bytes) -> None:
         self.device.write(number, b"\r\nOK\r\n" * octets.count(b"\r"))
@@ -124,13 +122,14 @@ async def test_the_kernels_option_makes_four_ttys_of_an_ec25(machine: Machine) -
     await vanish(machine, *(BY_ID.format(n) for n in range(4)))
 
 
-async def test_the_kernels_cdc_acm_makes_two_ttys_of_a_u_blox(machine: Machine) -> None:
-    plug = await Plug.into(machine.sockets[1], Parrot(LARA).device)
+async def test_the_kernels_cdc_acm_makes_seven_ttys_of_a_u_blox(machine: Machine) -> None:
+    plug = await Plug.into(machine.sockets[1], Parrot(SARA).device)
+    name = f"/dev/serial/by-id/usb-u-blox_AG_u-blox_Wireless_Module_{IMEI}-if{{:02}}"
+    ports = [name.format(2 * n) for n in range(7)]
     try:
-        ports = [f"/dev/serial/by-id/usb-u-blox_LARA-R2-if0{n}" for n in (0, 2)]
         await appear(machine, *ports)
         assert "ID_USB_DRIVER=cdc_acm" in await machine.shell(f"udevadm info --query=property {ports[0]}")
-        assert [await talk(machine, port) for port in ports] == [repr(b"\r\nOK\r\n")] * 2
+        assert [await talk(machine, port) for port in ports[:2]] == [repr(b"\r\nOK\r\n")] * 2
     finally:
         plug.pull()
     await vanish(machine, *ports)
@@ -141,9 +140,8 @@ async def test_authorized_is_seen_by_the_device_as_two_configurations(machine: M
     plug = await Plug.into(machine.sockets[0], parrot.device)
     try:
         await appear(machine, BY_ID.format(3))
-        device = (
-            (await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")).split("/tty")[0].rsplit("/", 1)[0]
-        )
+        tty = await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")
+        device = tty.split("/ttyUSB")[0].rpartition("/")[0]
         before = len(parrot.configured.items)
         await machine.shell(f"echo 0 > /sys{device}/authorized")
         await vanish(machine, BY_ID.format(2))
@@ -160,8 +158,7 @@ async def test_vhci_attaches_a_modem_over_usbip_as_a_real_pi_would(machine: Mach
     exporter = Exporter(Parrot(EC25).device)
     port = await exporter.listen()
     try:
-        script = Path(attach.__file__).read_bytes()
-        await machine.run("python3", "-", HOST, str(port), stdin=script)
+        await machine.run("python3", "-", HOST, str(port), stdin=ATTACH)
         await appear(machine, *(BY_ID.format(n) for n in range(4)))
         assert "vhci_hcd" in await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")
         assert await talk(machine, BY_ID.format(2)) == repr(b"\r\nOK\r\n")
