@@ -142,6 +142,7 @@ async def _supervise(settings: Settings) -> None:
             supervisor,
             policy=settings.policy,
             modems=settings.modems,
+            detect=settings.detect,
             sim_settings=settings.sims,
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),
@@ -164,9 +165,7 @@ async def _supervise(settings: Settings) -> None:
             await supervisor.until(http.ready)
         supervisor.watchdog(hub.breathe)
         supervisor.ready()
-        log.info(
-            "modemhub %s is ready: hub %s, %d modems in the settings", __version__, hub.hub_id, len(settings.modems)
-        )
+        log.info("modemhub %s is ready: hub %s", __version__, hub.hub_id)
         await supervisor.run()
     finally:
         await journal.close()

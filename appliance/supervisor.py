@@ -94,6 +94,7 @@ class Supervisor:
         self._order: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._ended: tuple[str, BaseException | None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self.tended: dict[str, Tended] = {}
 
     def vital(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
@@ -132,6 +133,14 @@ class Supervisor:
             await _stop(tended.task)
             if tended.task in self._order:
                 self._order.remove(tended.task)
+
+    def dismiss(self, tended: Tended) -> None:
+        """As :meth:`release`, without waiting; the name is free at once."""
+        if self.tended.get(tended.name) is tended:
+            del self.tended[tended.name]
+        task = asyncio.create_task(self.release(tended), name=f"end of {tended.name}")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _tend(self, tended: Tended) -> None:
         clock = self._clock or asyncio.get_running_loop().time

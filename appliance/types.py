@@ -125,4 +125,5 @@ class ModemState(StrEnum):
     SEARCHING = "searching"
     READY = "ready"
     RECOVERING = "recovering"
+    NEEDS_HANDS = "needs_hands"
     GONE = "gone"

@@ -64,7 +64,10 @@ def _one(name: str, law: str, file: str, old: str, new: str, *tests: str) -> Mut
     return Mutant(name, law, (Patch(file, old, new),), tests)
 
 
-_MODEM: Final = "modem/modem.py"
+_ARRIVING_ROOM: Final = "modem/arriving.py"
+_SUBMITTING_ROOM: Final = "modem/submitting.py"
+_SIM_ROOM: Final = "modem/sim.py"
+_LADDER_ROOM: Final = "modem/ladder.py"
 _CHANNEL: Final = "modem/channel.py"
 _DIALOGUE: Final = "at/dialogue.py"
 _DISPATCHER: Final = "hub/outbound.py"
@@ -158,7 +161,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "deleted on the modem before the commit",
         "R1: an inbound PDU is committed before it is deleted",
-        _MODEM,
+        _ARRIVING_ROOM,
         "        if not await self._commit(pdu):\n"
         "            return False\n"
         "        stores = self._stores\n"
@@ -178,16 +181,16 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "+CNMA before the commit",
         "R1: an inbound PDU is committed before it is acknowledged",
-        _MODEM,
+        _ARRIVING_ROOM,
         "            if not await self._commit(self._arrived(raw, length, None, None)):\n"
-        "                return True\n"
+        "                return False\n"
         "            self._direct.popleft()\n"
-        "            if self._service == 1 and Quirk.NEVER_CNMA not in self._profile.quirks:\n"
-        "                await self._try(commands.ACKNOWLEDGE)\n",
-        "            if self._service == 1 and Quirk.NEVER_CNMA not in self._profile.quirks:\n"
-        "                await self._try(commands.ACKNOWLEDGE)\n"
+        "            if self._service == 1 and Quirk.NEVER_CNMA not in self._talk.profile.quirks:\n"
+        "                await self._talk.attempt(commands.ACKNOWLEDGE)\n",
+        "            if self._service == 1 and Quirk.NEVER_CNMA not in self._talk.profile.quirks:\n"
+        "                await self._talk.attempt(commands.ACKNOWLEDGE)\n"
         "            if not await self._commit(self._arrived(raw, length, None, None)):\n"
-        "                return True\n"
+        "                return False\n"
         "            self._direct.popleft()\n",
         _ARRIVING + "test_without_a_storage_messages_come_directly_and_are_acknowledged_after_the_commit",
         _ARRIVING + "test_what_cannot_be_committed_is_not_acknowledged",
@@ -301,8 +304,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "cancelling abandons a payload",
         "S3: from the payload to the result nothing is cancelled",
-        _MODEM,
-        "            if span.paid:\n                await asyncio.wait({task}, timeout=self._intervals.cancel)\n",
+        _SUBMITTING_ROOM,
+        "            if span.paid:\n                await asyncio.wait({task}, timeout=self._cancel)\n",
         "",
         _SUBMIT + "test_cancelled_after_the_pdu_the_result_is_waited_for_and_told_before_the_cancellation",
     ),
@@ -319,7 +322,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "silence is a refusal",
         "S3: after the PDU, silence is in doubt and not a refusal to be repeated at once",
-        _MODEM,
+        _SUBMITTING_ROOM,
         '            raise _in_doubt("timeout", "no result of the submit")\n',
         '            raise _refused("timeout", "no result of the submit", RetryClass.RETRY_NOW)\n',
         _SUBMIT + "test_silence_after_the_pdu_is_in_doubt_after_the_deadline_and_until_then_nothing_is_written",
@@ -327,7 +330,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "an ERROR is a refusal",
         "S3: an ERROR without a number after the PDU says nothing",
-        _MODEM,
+        _SUBMITTING_ROOM,
         "            self._judge_reason(answered.final, after_payload=True)\n",
         "            self._judge_reason(answered.final, after_payload=False)\n",
         _SUBMIT + "test_what_says_nothing_after_the_pdu_is_in_doubt",
@@ -388,10 +391,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "a modem is reset while a submit is in doubt",
         "S3: a reset would make the doubt certain",
-        _MODEM,
-        "Action.SOFT_RESET, after=2, spares_doubt=False)",
-        "Action.SOFT_RESET, after=2, spares_doubt=True)",
+        _LADDER_ROOM,
+        "            return None if in_doubt and step.rung > Rung.REOPEN else step\n",
+        "            return step\n",
         _LIFE + "test_no_reset_while_a_submit_is_in_doubt",
+        "tests/modem/test_recovery.py::test_nothing_is_switched_while_a_submit_is_in_doubt",
     ),
     # ---- whose answer it is
     _one(
@@ -612,19 +616,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "a PIN is tried without asking",
         "M2: a PIN is tried only after the intent was committed",
-        _MODEM,
-        "        if not await self._host.may_try_pin(iccid, pin):\n",
+        _SIM_ROOM,
+        "        if not await talk.host.may_try_pin(iccid, pin):\n",
         "        if not pin:\n",
         _LIFE + "test_a_pin_is_entered_after_the_host_has_committed_the_intent",
         _LIFE + "test_a_wrong_pin_is_tried_once",
     ),
     _one(
-        "the last try of a PIN is taken",
-        "M2: never when fewer than 2 tries are left",
-        _MODEM,
-        "        if left is not None and left < 2:\n",
-        "        if left is not None and left < 1:\n",
-        _LIFE + "test_no_pin_is_entered_with_fewer_than_two_tries_left",
+        "a try of a PIN is taken that was left to a person",
+        "M2: never when a try was spent already",
+        _SIM_ROOM,
+        "        if left is not None and left <= _SPARED:\n",
+        "        if left is not None and left < _SPARED:\n",
+        _LIFE + "test_no_pin_is_entered_where_a_try_was_spent_already",
     ),
     _one(
         "any wall clock is believed",

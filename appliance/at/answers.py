@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
 __all__ = [
     "CMS_WORDS",
     "NO_VENDOR_CODES",
+    "PIN_COUNTERS",
     "STORES",
     "AnswerError",
     "Operator",
     "Result",
     "Stored",
+    "Ussd",
     "caller",
     "cesq_dbm",
+    "clock",
     "cnmi",
     "cpin",
     "cpms_gauge",
@@ -57,7 +61,9 @@ __all__ = [
     "reference",
     "registration",
     "signal_dbm",
+    "sms_bearer",
     "stored",
+    "ussd",
     "vendor_codes",
 ]
 
@@ -689,13 +695,64 @@ def cpin(line: str) -> str:
     return code
 
 
-def pin_tries(lines: Sequence[str]) -> int | None:
-    """Tries left for the SIM's PIN as ``+CPINR: SIM PIN,<tries>[,<default>]`` tells (27.007 §8.65); None: not told."""
+PIN_COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "+CPINR": "AT+CPINR",
+        "+QPINC": "AT+QPINC?",
+        "+SPIC": "AT+SPIC",
+        "^CPIN": "AT^CPIN?",
+        "+ZPINPUK": "AT+ZPINPUK=?",
+        "+UPINCNT": "AT+UPINCNT",
+        "#PCT": "AT#PCT",
+        "+CPINC": "AT+CPINC?",
+        "^SPIC": "AT^SPIC",
+    }
+)
+"""Counters of the tries left for the PIN: the name, which with a colon begins the answer, and the command that asks."""
+
+
+_TRIES_FIELD: Final[Mapping[str, int]] = MappingProxyType(
+    {"+SPIC": 0, "+ZPINPUK": 0, "+UPINCNT": 0, "+CPINC": 0, "#PCT": 0, "^SPIC": 0, "^CPIN": 3, "+QPINC": 1, "+CPINR": 1}
+)
+"""Which field of a counter's answer has the tries for PIN1."""
+
+_TRIES_NAME: Final[Mapping[str, str]] = MappingProxyType({"+QPINC": "SC", "+CPINR": "SIM PIN"})
+"""What the first field says where a counter has a line for each code."""
+
+_TRIES_MOST: Final = 10
+"""A PIN has 3 tries, a PUK 10 (31.102); a number beyond is no counter."""
+
+
+def pin_tries(lines: Sequence[str], command: str = "+CPINR") -> int | None:
+    """Tries left for the SIM's PIN as a counter's answer tells; None: not told.
+
+    ``command`` is a key of ``PIN_COUNTERS``; the answers are::
+
+        +CPINR: SIM PIN,<tries>[,<default>]                  27.007 §8.65; a line for each code
+        +QPINC: "SC",<pin>,<puk>                             Quectel EC2x manual, chapter 5; a line "P2" too
+        +SPIC: <pin1>,<puk1>,<pin2>,<puk2>                   SIM7600 manual, example 3,10,0,10
+        ^CPIN: <state>,[<overall>],<puk1>,<pin1>,<puk2>,<pin2>    Huawei; ofono drivers/atmodem/sim.c
+        +ZPINPUK: <pin>,<puk>                                ZTE; ofono
+        +UPINCNT: <pin1>,<pin2>,<puk1>,<puk2>                u-blox; ModemManager's tests, 3,3,10,10
+        +CPINC: <pin1>,<pin2>,<puk1>,<puk2>                  Sierra; ModemManager mm-broadband-modem-sierra.c
+        #PCT: <tries>, ^SPIC: <tries>                        Telit, Cinterion; ofono
+
+    The last two count for the code that is asked for now: they tell the PIN's tries only while +CPIN says ``SIM PIN``.
+    """
+    prefix = command.upper() + ":"
+    if command not in PIN_COUNTERS:
+        return None
+    at = _TRIES_FIELD[command]
     for line in lines:
-        if line.lstrip().upper().startswith("+CPINR"):
-            fields = _fields(_behind(line, "+CPINR"))
-            if _printable(fields[0]).upper() == "SIM PIN" and len(fields) > 1:
-                return _int(fields[1])
+        if not line.lstrip().upper().replace(" ", "").startswith(prefix):
+            continue
+        fields = _fields(line.partition(":")[2].strip())
+        name = _TRIES_NAME.get(command)
+        if name is not None and _printable(fields[0]).upper() != name:
+            continue
+        tries = _int(fields[at]) if len(fields) > at else None
+        if tries is not None and tries <= _TRIES_MOST:
+            return tries
     return None
 
 
@@ -726,13 +783,27 @@ def imsi(line: str) -> Imsi:
 def iccid(line: str) -> Iccid:
     """The 18 to 20 digits of an ICCID line, whatever its prefix; the filler F of the SIM's file is taken off.
 
+    A card's number begins with 89 (E.118); where it begins with 98, the modem (Huawei's AT^ICCID?) has told the octets
+    of the file as they are, and the digits of each are put into their order.
+
     Raises:
         AnswerError: no such line.
     """
-    found = re.fullmatch(r'(?:[+*^$]?[A-Z]{3,6}\s*:)?\s*"?(\d{18,20})[Ff]{0,2}"?', line.strip(), re.ASCII)
-    if found is None:
+    found = re.fullmatch(
+        r'(?:[+*^$#!%]?[A-Z]{3,10}\s*:)?\s*"?(\d{18,20}[Ff]{0,2}|\d{18}[Ff]\d)"?', line.strip(), re.ASCII
+    )
+    digits = found[1] if found is not None else ""
+    if digits.startswith("98"):
+        digits = _swapped(digits)
+    digits = digits.rstrip("Ff")
+    if not (digits.isdecimal() and 18 <= len(digits) <= 20):
         raise AnswerError(line, "no ICCID")
-    return Iccid(found[1])
+    return Iccid(digits)
+
+
+def _swapped(octets: str) -> str:
+    """The digits of a file of the SIM: of each octet the low half first."""
+    return "".join(octets[at + 1 : at + 2] + octets[at : at + 1] for at in range(0, len(octets), 2))
 
 
 def iccid_of_file(line: str) -> Iccid:
@@ -743,8 +814,7 @@ def iccid_of_file(line: str) -> Iccid:
     """
     fields = _fields(_behind(line, "+CRSM"))
     octets = fields[2].strip('"') if len(fields) > 2 and _int(fields[0]) == 144 else ""
-    swapped = "".join(octets[at + 1 : at + 2] + octets[at : at + 1] for at in range(0, len(octets), 2))
-    return iccid(swapped)
+    return iccid(_swapped(octets))
 
 
 def own_number(lines: Sequence[str]) -> str | None:
@@ -766,3 +836,87 @@ def caller(line: str) -> str | None:
 def _dialable(field: str) -> str | None:
     number = field.strip().strip('"')
     return number if re.fullmatch(r"\+?[0-9*#]{1,32}", number, re.ASCII) else None
+
+
+# ---------------------------------------------------------------------------------------------- clock, bearer, USSD
+
+
+def clock(line: str) -> datetime | None:
+    """The time of ``+CCLK: "yy/MM/dd,hh:mm:ss±zz"`` with its zone in quarters of an hour (27.007 §8.15).
+
+    None where the modem has not been told the time: a date that is none, or before 2020 (a clock that was never set
+    begins at 80/01/06, 70/01/01, 04/01/01 or 00/01/01). Without a zone it is taken as UTC.
+
+    Raises:
+        AnswerError: no such line.
+    """
+    text = _behind(line, "+CCLK")
+    found = re.fullmatch(
+        r'"?(\d{2}|\d{4})/(\d{1,2})/(\d{1,2}),(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?\s*([+-]\d{1,3})?"?',
+        text,
+        re.ASCII,
+    )
+    if found is None:
+        raise AnswerError(line, "no clock")
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    quarters = int(found[7] or 0)
+    if year < 100:
+        year += 2000
+    if not _CLOCK_FROM <= year < _CLOCK_UNTIL or abs(quarters) > _QUARTERS_MOST:
+        return None
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=timezone(timedelta(minutes=15 * quarters)))
+    except ValueError:
+        return None
+
+
+_CLOCK_FROM: Final = 2020
+_CLOCK_UNTIL: Final = 2070
+"""Two digits of 70 and more are the last century's: epochs of clocks that were never set."""
+_QUARTERS_MOST: Final = 56
+"""14 hours, the largest offset that any country has."""
+
+
+def sms_bearer(line: str) -> int:
+    """<service> of ``+CGSMS?``: 0 packet, 1 circuit, 2 packet preferred, 3 circuit preferred (27.007 §10.1.21).
+
+    Raises:
+        AnswerError: another line or number.
+    """
+    service = _int(_fields(_behind(line, "+CGSMS"))[0])
+    if service is None or service > 3:
+        raise AnswerError(line, "no <service>")
+    return service
+
+
+@dataclass(frozen=True, slots=True)
+class Ussd:
+    """What ``+CUSD`` tells (27.007 §7.15).
+
+    Attributes:
+        status: 0 done, 1 the network waits for an answer, 2 ended by the network, 3 another client has it, 4 not
+            supported, 5 the network has timed out.
+        text: the string as it was read, still coded as the modem does it; None where there is none.
+        dcs: its coding scheme (23.038 §5); None where it is missing.
+    """
+
+    status: int
+    text: str | None
+    dcs: int | None
+
+
+def ussd(line: str) -> Ussd:
+    """Read ``+CUSD: <m>[,"<str>"[,<dcs>]]``. Quotes inside of the string stay; the last ones may be missing.
+
+    Raises:
+        AnswerError: no status.
+    """
+    head, _, rest = _behind(line, "+CUSD").partition(",")
+    status = _int(head)
+    if status is None:
+        raise AnswerError(line, "no <m>")
+    found = re.fullmatch(r'\s*"?(.*?)"?\s*(?:,\s*(\d{0,3})\s*)?', rest, re.DOTALL | re.ASCII) if rest.strip() else None
+    if found is None:
+        return Ussd(status, None, None)
+    dcs = _int(found[2] or "")
+    return Ussd(status, found[1], dcs if dcs is not None and dcs <= 255 else None)

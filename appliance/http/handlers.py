@@ -25,6 +25,7 @@ __all__ = [
     "InboxQuery",
     "MessagesQuery",
     "NoQuery",
+    "UssdRequest",
     "WaitQuery",
 ]
 
@@ -54,6 +55,15 @@ class WaitQuery(_Query):
 
     wait: Annotated[float, Field(ge=0, le=60)] = 0
     """Seconds to wait for the message's end before the answer."""
+
+
+class UssdRequest(BaseModel):
+    """The body of a USSD request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Annotated[str, Field(min_length=1, max_length=182)] | None
+    """``*100#``, or the answer to what the network asked; null ends the session. 182: 23.038 §5."""
 
 
 class MessagesQuery(_Query):
@@ -227,6 +237,24 @@ async def restart_modem(call: Call) -> web.StreamResponse:
     _modem(call, imei)
     await call.hub.restart_modem(imei)
     return reply({"imei": imei, "status": "ok"}, status=202)
+
+
+async def power_cycle_modem(call: Call) -> web.StreamResponse:
+    """Switch a modem off and on; answered when that was done."""
+    call.query(NoQuery)
+    imei = call.request.match_info["imei"]
+    _modem(call, imei)
+    await call.hub.power_cycle_modem(imei)
+    return reply({"imei": imei, "status": "ok"}, status=202)
+
+
+async def ussd(call: Call) -> web.StreamResponse:
+    """Ask the network by USSD; answered when the network has."""
+    call.query(NoQuery)
+    imei = call.request.match_info["imei"]
+    _modem(call, imei)
+    asked = await call.body(UssdRequest)
+    return reply({"imei": imei, **await call.hub.ussd(imei, asked.text)})
 
 
 def _modem(call: Call, imei: str) -> dict[str, Any]:

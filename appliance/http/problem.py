@@ -45,6 +45,8 @@ KINDS: Mapping[str, Kind] = {
     "not_encodable": Kind(422, "The text cannot be encoded"),
     "too_long": Kind(422, "The text is too long"),
     "no_such_modem": Kind(422, "There is no such modem"),
+    "modem_failed": Kind(422, "The modem or the network did not do it"),
+    "not_possible": Kind(422, "This cannot be done here"),
     "no_sim": Kind(422, "There is no such SIM"),
     "quota_exceeded": Kind(429, "The quota is used up"),
     "too_many_attempts": Kind(429, "Too many wrong tokens"),

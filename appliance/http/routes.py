@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.http import handlers
-from appliance.http.handlers import Call, EventsQuery, InboxQuery, MessagesQuery, NoQuery, WaitQuery
+from appliance.http.handlers import Call, EventsQuery, InboxQuery, MessagesQuery, NoQuery, UssdRequest, WaitQuery
 from appliance.hub import SendCommand
 
 if TYPE_CHECKING:
@@ -108,6 +108,21 @@ ROUTES: tuple[Route, ...] = (
         _of("control"),
         handlers.restart_modem,
         {202: "the modem was told to restart", 422: "it does not answer now"},
+    ),
+    Route(
+        "POST",
+        f"{API}/modems/{{imei}}/power_cycle",
+        _of("control"),
+        handlers.power_cycle_modem,
+        {202: "it was switched off and on", 422: "that cannot be done here, or not now"},
+    ),
+    Route(
+        "POST",
+        f"{API}/modems/{{imei}}/ussd",
+        _of("control"),
+        handlers.ussd,
+        {200: "what the network says", 422: "the modem or the network refuses"},
+        body=UssdRequest,
     ),
     Route(
         "GET",

@@ -9,12 +9,13 @@
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     inbound       what arrives: committed raw, decoded from the row
+    fleet         the modems that are run: of the settings, and found by themselves
     roster        which modems and SIMs there are
     settings      what a user may set about all this
 
 Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destination_not_allowed``, ``quota_exceeded``,
-``idempotency_conflict``, ``not_encodable``, ``no_sim``, ``no_such_modem``, ``not_found``, ``not_cancellable``. A full
-disk is :class:`~appliance.errors.StoreFull`.
+``idempotency_conflict``, ``not_encodable``, ``no_sim``, ``no_such_modem``, ``modem_failed``, ``not_possible``,
+``not_found``, ``not_cancellable``. A full disk is :class:`~appliance.errors.StoreFull`.
 """
 
 from appliance.hub.command import SendCommand

@@ -10,20 +10,21 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
-from appliance.errors import Rejected, SettingsError, SmsEncodeError
+from appliance.errors import ModemError, Rejected, SmsEncodeError
 from appliance.hub.countries import home_country
 from appliance.hub.destinations import check_allowed, normalise
+from appliance.hub.fleet import Fleet
 from appliance.hub.inbound import Inbound
 from appliance.hub.outbound import Dispatcher
 from appliance.hub.roster import Roster
-from appliance.modem import Modem, generic, open_port, shipped
-from appliance.store import events, identity, inbound, outbound, reports, retention, sims, tokens
+from appliance.hub.settings import DetectSettings
+from appliance.modem import Memory
+from appliance.store import events, identity, inbound, outbound, reports, retention, sims, tokens, troubles
 from appliance.types import Iccid, Imsi, MessageId
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from appliance.hub.command import SendCommand
     from appliance.hub.settings import ModemSettings, PolicySettings, SimSettings
-    from appliance.modem import ArrivedPdu, ModemStatus
+    from appliance.modem import ArrivedPdu, Modem, ModemStatus, RungTaken
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
     from appliance.types import Imei
@@ -55,6 +56,12 @@ QUEUE_TOLD_AFTER = 1.0
 
 TOKEN_TRUSTED_MS = 1000
 """How long a token that was looked up is believed: a client with much to send asks once a second, not once a text."""
+
+
+USSD_STATES = {0: "done", 1: "answer_expected", 2: "ended", 3: "busy", 4: "not_supported", 5: "timed_out"}
+"""<m> of +CUSD (27.007 §7.15) in words."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,7 @@ class Hub:
         *,
         policy: PolicySettings,
         modems: Sequence[ModemSettings] = (),
+        detect: DetectSettings | None = None,
         sim_settings: Mapping[str, SimSettings] | None = None,
         retention_days: float = 30.0,
         public_settings: Mapping[str, Any] | None = None,
@@ -116,13 +124,13 @@ class Hub:
         self._clock = clock
         self._supervisor = supervisor
         self._policy = policy
-        self._modem_settings = modems
         self._sim_settings = sim_settings or {}
         self._retention_ms = int(retention_days * 86_400_000)
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
         self._roster = Roster()
+        self._fleet = Fleet(self, supervisor, modems=modems, detect=detect or DetectSettings(udev=False), pin=self._pin)
         self._dispatchers: dict[Imsi, Dispatcher] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
         self._unable_since: dict[Imsi, int] = {}
@@ -148,21 +156,7 @@ class Hub:
         self._supervisor.tend("upkeep", self._upkeep)
         self._supervisor.tend("queue lengths", self._tell_queues)
         self._supervisor.tend("calls", self._tell_calls)
-        if not self._modem_settings:
-            log.warning(
-                "no [[modems]] in the settings: name the AT port of each modem, they are not found by themselves yet"
-            )
-        profiles = {profile.name: profile for profile in shipped()}
-        for settings in self._modem_settings:
-            profile = generic() if settings.profile is None else profiles.get(settings.profile)
-            if profile is None:
-                raise SettingsError(
-                    f'modems.profile: there is no "{settings.profile}"; there are: {", ".join(profiles)}'
-                )
-            modem = Modem(
-                partial(open_port, settings.port), port_name=settings.port, profile=profile, host=self, pin=self._pin
-            )
-            self._supervisor.tend(f"modem {settings.port}", modem.run)
+        self._fleet.start()
 
     async def breathe(self) -> None:
         """Return once the event loop and the journal's writer have both turned: the proof of life."""
@@ -271,6 +265,18 @@ class Hub:
         """Whether this PIN may be tried on this SIM: once and never again, also after a restart (promise M2)."""
         digest = hashlib.sha256(f"{iccid}:{pin}".encode()).digest()
         return await self._journal.write(sims.may_try_pin, iccid=iccid, pin_digest=digest)
+
+    async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
+        """What is remembered of a modem's troubles."""
+        known = await self._journal.read(troubles.remembered, place=place, imei=imei)
+        return None if known is None else Memory(**{**known, "tried": tuple(known["tried"])})
+
+    async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
+        """Something was done against a modem's trouble, or is about to be."""
+        told = None if taken is None else {"modem": imei, "place": place, **asdict(taken)}
+        if taken is not None:
+            log.warning("modem at %s: rung %d, %s: %s", place, taken.rung, taken.name, taken.detail or taken.outcome)
+        await self._journal.write(troubles.remember, place=place, imei=imei, memory=asdict(memory), told=told)
 
     def _pin(self, iccid: Iccid) -> str | None:
         sim = self._sim_settings.get(iccid) or self._sim_settings.get("*")
@@ -505,15 +511,49 @@ class Hub:
         return await self._roster.changed(version)
 
     async def restart_modem(self, imei: str) -> None:
-        """Restart a modem.
+        """Restart a modem by its own command.
 
         Raises:
-            Rejected: ``no_such_modem``.
+            Rejected: ``no_such_modem``, ``modem_failed``.
         """
-        modem = self._roster.modem(imei)
-        if modem is None:
-            raise Rejected("no_such_modem", f"no modem {imei} answers now", pointer="/imei")
-        await modem.restart()
+        await _refusing(self._fleet.find(imei).restart())
+
+    async def power_cycle_modem(self, imei: str) -> None:
+        """Switch a modem off and on by the strongest means that there is.
+
+        Raises:
+            Rejected: ``no_such_modem``, ``modem_failed``.
+        """
+        await _refusing(self._fleet.find(imei).power_cycle())
+
+    async def ussd(self, imei: str, text: str | None) -> dict[str, Any]:
+        """Ask the network by USSD, or answer what it asked; None ends the session.
+
+        Returns:
+            ``status`` (``done``, ``answer_expected``, ``ended``, ``busy``, ``not_supported``, ``timed_out``), ``text``.
+
+        Raises:
+            Rejected: ``no_such_modem``, ``modem_failed``, ``not_encodable``.
+        """
+        modem = self._fleet.find(imei)
+        if text is None:
+            await _refusing(modem.end_ussd())
+            return {"status": USSD_STATES[2], "text": None}
+        try:
+            written = sms.encode_ussd(text, packed=modem.writes_ussd_packed)
+        except SmsEncodeError as error:
+            raise Rejected("not_encodable", str(error), pointer="/text") from error
+        answer = await _refusing(modem.ussd(written))
+        shown = None if answer.text is None else sms.decode_ussd(answer.text, answer.dcs, packed=answer.packed)
+        return {"status": USSD_STATES.get(answer.status, "ended"), "text": shown}
+
+    def rescan(self) -> None:
+        """Look for modems now.
+
+        Raises:
+            Rejected: ``not_possible``.
+        """
+        self._fleet.rescan()
 
     def info(self) -> dict[str, Any]:
         """The payload of ``modemhub/info``."""
@@ -521,6 +561,7 @@ class Hub:
             "hub_id": self.hub_id,
             "version": self.version,
             "modems": sorted(self._roster.views()),
+            "plugged_in": self._fleet.remarks,
             "settings": dict(self._public_settings),
         }
 
@@ -532,8 +573,9 @@ class Hub:
         if self._journal.on_ballast:
             problems.append("the disk is full: nothing new is accepted")
         able = len(list(self._roster.able_sims()))
-        if able < len(self._modem_settings):
-            problems.append(f"{able} of {len(self._modem_settings)} modems can send")
+        if able < self._fleet.expected:
+            problems.append(f"{able} of {self._fleet.expected} modems can send")
+        problems += self._fleet.remarks
         return {
             "status": "degraded" if problems else "ok",
             "problems": problems,
@@ -598,6 +640,18 @@ def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | 
             body = inbound.received_view(db, MessageId(row.subject)) or body
         told.append(Event(row.seq, row.kind, row.subject, row.at, body))
     return told
+
+
+async def _refusing(doing: Awaitable[T]) -> T:
+    """Do what a client asked of a modem; what the modem says to it is the client's to know.
+
+    Raises:
+        Rejected: ``modem_failed``.
+    """
+    try:
+        return await doing
+    except ModemError as error:
+        raise Rejected("modem_failed", str(error)) from error
 
 
 def _hide(identity: str) -> str:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Roster"]
 
+_UNHEARD = frozenset({ModemState.GONE, ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS})
+"""States in which a modem has not said who it is: the IMEI is that of the one that was there last."""
+
 
 class Roster:
     """The modems of this hub by IMEI and their SIMs by IMSI."""
 
     def __init__(self) -> None:
         self._statuses: dict[Imei, ModemStatus] = {}
+        self._places: dict[Imei, str] = {}
         self._able: dict[Imsi, Modem] = {}
         self._queues: Mapping[str, int] = {}
         self._expected: Counter[str] = Counter()
@@ -33,8 +37,12 @@ class Roster:
         self._changed = asyncio.Event()
 
     def tell(self, status: ModemStatus) -> None:
-        """A modem says how it is."""
+        """A modem says how it is; what another place says of a modem that has moved since is no news of it."""
         if status.imei is None:
+            return
+        if status.state not in _UNHEARD:
+            self._places[status.imei] = status.place
+        if self._places.setdefault(status.imei, status.place) != status.place:
             return
         if self._statuses.get(status.imei) != status:
             self._statuses[status.imei] = status
@@ -69,10 +77,6 @@ class Roster:
         """The SIMs that can submit now, the shortest queue first."""
         return iter(sorted(self._able, key=lambda imsi: (self._queues.get(imsi, 0) + self._expected[imsi], imsi)))
 
-    def modem(self, imei: str) -> Modem | None:
-        """The modem with this IMEI, while one of its SIMs can submit."""
-        return next((modem for modem in self._able.values() if modem.status.imei == imei), None)
-
     def status(self, imei: str) -> ModemStatus | None:
         """What is known of a modem."""
         return next((status for known, status in self._statuses.items() if known == imei), None)
@@ -94,12 +98,16 @@ class Roster:
             "iccid": status.iccid,
             "number": status.number,
             "storage": {store: {"used": used, "total": total} for store, (used, total) in status.storage.items()},
+            "storage_full": list(status.full),
+            "bearer": status.bearer,
+            "network_time": status.network_time,
             "queue": self._queues.get(status.imsi, 0) if status.imsi else 0,
             "last_error": status.last_error,
             "recovery": status.recovery,
             "manufacturer": status.manufacturer,
             "model": status.model,
             "revision": status.revision,
+            "place": status.place,
             "port": status.port,
             "profile": status.profile,
         }

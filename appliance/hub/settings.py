@@ -54,7 +54,7 @@ class DetectSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     udev: bool = True
-    """Find USB modems by themselves. Without effect yet: name their ports under ``[[modems]]``."""
+    """Find USB modems by themselves. Ports under ``[[modems]]`` are left to their own entries."""
 
 
 class ModemSettings(BaseModel):
@@ -64,7 +64,7 @@ class ModemSettings(BaseModel):
 
     port: Annotated[str, Field(min_length=1)]
     profile: str | None = None
-    """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: ``generic``."""
+    """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: as the modem says itself."""
 
 
 class SimSettings(BaseModel):

@@ -10,8 +10,13 @@
     The AT commands that are used, each with its answer and its time-out.
 ``stores``
     The modem's storages: which there are, reading, deleting.
+``place``
+    Where a modem lives: its port, and what can be done to it from outside.
+``ladder``
+    Which step of recovery is due. PURE.
 ``modem``
-    One modem's life: bring-up, registration, submit, sweep, recovery. What the hub sees.
+    One modem's life: bring-up, tending, recovery. What the hub sees. Its parts, which share ``talk``: ``sim``,
+    ``network``, ``arriving`` (with ``poison``), ``submitting``, ``calls``, ``ussd``; what it tells: ``host``.
 ``examine``
     What a port answers, in plain words.
 
@@ -19,7 +24,10 @@ PDUs pass through as octets: nothing here knows what is in them.
 """
 
 from appliance.modem.examine import Finding, examine
-from appliance.modem.modem import ArrivedPdu, Intervals, Modem, ModemHost, ModemStatus
+from appliance.modem.host import ArrivedPdu, ModemHost, ModemStatus, RungTaken, UssdAnswer
+from appliance.modem.ladder import Memory
+from appliance.modem.modem import Intervals, Modem
+from appliance.modem.place import Place, Remedy
 from appliance.modem.port import Port, open_port
 from appliance.modem.profile import Profile, Quirk, generic, shipped
 
@@ -27,12 +35,17 @@ __all__ = [
     "ArrivedPdu",
     "Finding",
     "Intervals",
+    "Memory",
     "Modem",
     "ModemHost",
     "ModemStatus",
+    "Place",
     "Port",
     "Profile",
     "Quirk",
+    "Remedy",
+    "RungTaken",
+    "UssdAnswer",
     "examine",
     "generic",
     "open_port",

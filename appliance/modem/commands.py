@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.at.answers import STORES
+from appliance.at.answers import PIN_COUNTERS, STORES
 from appliance.at.dialogue import Bare, Command
 
 __all__ = ["Timed"]
@@ -53,7 +53,6 @@ SERIAL: Final = Timed(Command("AT+CGSN", ("+CGSN:",), Bare.DIGITS), QUICK)
 
 PIN_STATE: Final = Timed(Command("AT+CPIN?", ("+CPIN:",), final_may_be_missing=True), QUICK)
 """Wavecom answers its line and no OK; where the OK comes, this costs nothing."""
-PIN_TRIES: Final = quick("AT+CPINR", "+CPINR:")
 ICCID: Final = (
     Timed(Command("AT+CCID", ("+CCID:", "+ICCID:", "CCID:"), Bare.DIGITS), SIM),
     Timed(Command("AT+ICCID", ("+ICCID:", "+CCID:", "ICCID:"), Bare.DIGITS), SIM),
@@ -76,15 +75,48 @@ ACKNOWLEDGE: Final = quick("AT+CNMA")
 DOMAINS: Final = ("CREG", "CEREG", "CGREG")
 """Where a modem registers: circuit, LTE, packet; the first that can send short messages is enough."""
 OPERATOR: Final = Timed(Command("AT+COPS?", ("+COPS:",)), 30.0)
+CLOCK: Final = quick("AT+CCLK?", "+CCLK:")
+NETWORK_TIME: Final = quick("AT+CTZU=1")
+"""Let the network set the modem's clock (27.007 §8.41)."""
 SIGNAL: Final = quick("AT+CSQ", "+CSQ:")
 SIGNAL_EXTENDED: Final = quick("AT+CESQ", "+CESQ:")
 
-SOFT_RESET: Final = quick("AT+CFUN=1,1")
+RADIO: Final = 30.0
+"""Seconds for what detaches from the network or chooses its technology: AT+CFUN=0 takes 15 s by the manuals."""
+
+HANG_UP: Final = (quick("AT+CHUP"), quick("ATH"))
+"""Two spellings; the first that is known ends the call."""
+
+USSD_CANCEL: Final = Timed(Command("AT+CUSD=2"), SIM)
 
 
 def set_service(service: int) -> Timed:
     """AT+CSMS=<service>: 0 without, 1 with acknowledgement by +CNMA."""
     return quick(f"AT+CSMS={service:d}", "+CSMS:")
+
+
+def pin_tries(counter: str) -> Timed:
+    """Ask how many tries are left for the PIN; ``counter`` is a key of ``PIN_COUNTERS``."""
+    return quick(PIN_COUNTERS[counter], f"{counter}:")
+
+
+def iccid(spellings: tuple[str, ...]) -> tuple[Timed, ...]:
+    """A family's own commands for the card's number."""
+    return tuple(
+        Timed(Command(text, (f"{re.sub('^AT|[?]$', '', text)}:", "+ICCID:", "+CCID:", "ICCID:"), Bare.DIGITS), SIM)
+        for text in spellings
+    )
+
+
+def ussd(text: str, dcs: int) -> Timed:
+    """AT+CUSD with a request.
+
+    Raises:
+        ValueError: not printable ASCII, or with a quotation mark.
+    """
+    if '"' in text:
+        raise ValueError("a USSD request has no quotation marks")
+    return Timed(Command(f'AT+CUSD=1,"{text}",{dcs:d}', secret=True), SIM)
 
 
 def no_reports(domain: str) -> Timed:

@@ -55,6 +55,10 @@ class Place(Protocol):
     def remedies(self) -> Sequence[Remedy]:
         """What can be done from outside, the cheapest first; empty where nothing can."""
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether a modem that starts anew is seen to vanish from here, as a USB device does."""
+
     async def present(self) -> None:
         """Return as soon as there is something to open: at once where it is there, else when it appears."""
 
@@ -66,5 +70,6 @@ class Place(Protocol):
                 speak AT; further turns go through what else could be it (other ttys, other speeds), and round again.
 
         Raises:
-            PortGone: it is not there, another program has it (named where that can be found out), or none answers.
+            PortGone: it is not there, or another program has it (named where that can be found out).
+            AnswerTimeout: what could be it was asked, and none answers: that is silence, and the ladder's business.
         """

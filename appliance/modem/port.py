@@ -13,6 +13,9 @@ Theory of operation
     ``write`` hands over what the kernel takes and keeps the rest for when it takes more. A dialogue writes one
     command and waits for its answer: that is the back-pressure. A line that leaves ``_BACKLOG`` octets waiting is gone.
 
+Who has a busy port is looked up in /proc and told by name: it is nearly always ModemManager, and then a person can do
+something about it.
+
 It does not know AT.
 """
 
@@ -20,20 +23,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
+import grp
 import os
 import termios
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from appliance.errors import PortGone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import serial
 
-__all__ = ["Port", "SerialPort", "open_port"]
+__all__ = ["MODEM_MANAGER", "Port", "SerialPort", "holder", "in_thread", "modem_manager", "open_port"]
 
 _CHUNK: Final = 65536
 _BACKLOG: Final = 65536
@@ -44,6 +50,18 @@ _OPEN_TIMEOUT: Final = 10.0
 
 _CLOSE_TIMEOUT: Final = 5.0
 """Seconds. Closing waits up to 30 s for unsent octets in the kernel (closing_wait); they are flushed before."""
+
+
+_BUSY: Final = frozenset({errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK})
+"""What an open ends with where another program has the port: TIOCEXCL says EBUSY, a foreign flock says EAGAIN."""
+
+MODEM_MANAGER: Final = (
+    "ModemManager speaks to every modem by itself: switch it off (systemctl disable --now ModemManager), or have it "
+    "leave this one alone (udev property ID_MM_DEVICE_IGNORE=1)"
+)
+"""What there is to do about it."""
+
+_PROC: Final = Path("/proc")
 
 
 class Port(Protocol):
@@ -163,7 +181,7 @@ class SerialPort:
         if self._closed is None:
             self._closed = self._loop.create_future()
             with contextlib.suppress(TimeoutError):
-                await _in_thread(self._close, _CLOSE_TIMEOUT, "close " + self._name)
+                await in_thread(self._close, _CLOSE_TIMEOUT, "close " + self._name)
             self._closed.set_result(None)
         else:
             await asyncio.shield(self._closed)
@@ -181,15 +199,78 @@ async def open_port(name: str, *, baudrate: int = 115200) -> SerialPort:
     """Open a tty path, a pty or ``socket://host:port`` for ourselves alone.
 
     Raises:
-        PortGone: it does not exist, another program has it, it does not answer, or it cannot be opened in 10 s.
+        PortGone: it does not exist, another program has it (named where that can be found out), this user may not open
+            it, it does not answer, or it cannot be opened in 10 s.
     """
     try:
-        device = await _in_thread(lambda: _open(name, baudrate), _OPEN_TIMEOUT, "open " + name, late=_give_back)
+        device = await in_thread(lambda: _open(name, baudrate), _OPEN_TIMEOUT, "open " + name, late=_give_back)
     except TimeoutError:
         raise PortGone(f"{name}: cannot be opened in {_OPEN_TIMEOUT:.0f} s") from None
     except (OSError, ValueError, termios.error) as error:
-        raise PortGone(f"{name}: {error}") from error
+        raise PortGone(f"{name}: {await _in_words(name, error)}") from error
     return SerialPort(name, device)
+
+
+async def _in_words(name: str, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number in _BUSY:
+        try:
+            who = await in_thread(lambda: holder(name), _CLOSE_TIMEOUT, "holder of " + name)
+            manager = await in_thread(modem_manager, _CLOSE_TIMEOUT, "ModemManager")
+        except TimeoutError:
+            who = manager = None
+        if manager is not None and (who is None or who.startswith("ModemManager")):
+            suspect = f"ModemManager (pid {manager})"
+            return f"is in use by {suspect if who else f'another program, probably {suspect}'}. {MODEM_MANAGER}"
+        return f"is in use by {who or 'another program'}"
+    if number == errno.EACCES:
+        return f"this user may not open it{_whose(name)}"
+    return str(error)
+
+
+def _whose(name: str) -> str:
+    """The group that may open it, and what to do."""
+    try:
+        group = grp.getgrgid(Path(name).stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return ""
+    return f"; its group is {group}: add the user to it (usermod -aG {group} USER) and start the program again"
+
+
+def holder(path: str, *, proc: Path = _PROC) -> str | None:
+    """Which other program has a tty open, as ``ModemManager (pid 312)``.
+
+    None: nobody has, or this user may not see who (only root sees the files of other users' programs). Reads a few
+    thousand links: not for the loop's thread.
+    """
+    real = os.path.realpath(path)
+    for process in _processes(proc):
+        if process.name == str(os.getpid()) and proc == _PROC:
+            continue
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(link.readlink()) == real:
+                        return f"{_command(process)} (pid {process.name})"
+    return None
+
+
+def modem_manager(*, proc: Path = _PROC) -> int | None:
+    """The process id of ModemManager, which any user may know; None: it does not run."""
+    return next((int(process.name) for process in _processes(proc) if _command(process) == "ModemManager"), None)
+
+
+def _processes(proc: Path) -> Iterator[Path]:
+    for process in sorted(proc.glob("[0-9]*")):
+        if process.name.isdecimal():
+            yield process
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "a program"
 
 
 def _open(name: str, baudrate: int) -> serial.SerialBase:
@@ -203,7 +284,9 @@ def _open(name: str, baudrate: int) -> serial.SerialBase:
     device.open()
     try:
         fd: int = device.fileno()
-        os.set_blocking(fd, False)
+        fcntl.fcntl(
+            fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK
+        )  # not an ioctl, which umockdev eats
         if os.isatty(fd):
             if not os.ttyname(fd).startswith("/dev/pts/"):  # a pty keeps it after kill -9 while its master's side lives
                 fcntl.ioctl(fd, termios.TIOCEXCL)
@@ -226,7 +309,7 @@ def _give_back(device: serial.SerialBase) -> None:
 _T = TypeVar("_T")
 
 
-async def _in_thread(
+async def in_thread(
     work: Callable[[], _T], within: float, name: str, *, late: Callable[[_T], object] | None = None
 ) -> _T:
     """Run what may block for ever in a daemon thread, so that neither the loop nor the exit of the process waits.

@@ -7,7 +7,8 @@ Theory of operation
     AT+CPMS has up to three places: <mem1> for reading and deleting, <mem2> for sending from, <mem3> for what arrives.
     ``discover`` finds the names and the number of places (two on some modems). Selecting <mem1> tells the fill of it.
     AT+CMGL=4 reads a storage at once. Some firmwares refuse it, or answer nothing although messages are there: then
-    each index is asked for, once for each fill, from 0: modems begin at 0 or 1.
+    each index is asked for, once for each fill, from 0: modems begin at 0 or 1. So also where listing made the modem
+    start anew; what is proven to do that is not read (``Poison``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from appliance.at import answers
 from appliance.errors import CommandFailed
 from appliance.modem import commands
+from appliance.modem.poison import Poison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,9 +49,10 @@ Place = tuple[str, int]
 class Stores:
     """The storages of a modem; made anew for each bring-up."""
 
-    def __init__(self, ask: Ask, preferred: Sequence[str]) -> None:
+    def __init__(self, ask: Ask, preferred: Sequence[str], poison: Poison | None = None) -> None:
         """Know nothing yet; ``preferred`` is the order in which storages are wanted."""
         self._ask = ask
+        self._poison = poison or Poison()
         self._preferred = tuple(preferred)
         self._places = 3
         self._selected: str | None = None
@@ -143,18 +146,22 @@ class Stores:
             CommandFailed: the storage cannot be selected.
         """
         await self.select(store, again=True)
+        if not self._poison.lists(store):
+            return await self._one_by_one(store, anyway=True)
+        self._poison.begin(store, None)
         try:
             found = answers.stored(await self._ask(commands.LIST_ALL))
         except CommandFailed:
             found = ()
+        self._poison.end()
         if not found:
             return await self._one_by_one(store)
         listed = [(entry.index, entry) for entry in found if entry.index is not None and not entry.outgoing]
         return [(index, entry if entry.raw else await self.read(store, index) or entry) for index, entry in listed]
 
-    async def _one_by_one(self, store: str) -> list[tuple[int, Stored]]:
+    async def _one_by_one(self, store: str, *, anyway: bool = False) -> list[tuple[int, Stored]]:
         used, total = self._gauge.get(store, (0, 0))
-        if self._probed.get(store, 0) == used:
+        if not used or (self._probed.get(store, 0) == used and not anyway):
             return []
         self._probed[store] = used
         found: list[tuple[int, Stored]] = []
@@ -162,19 +169,24 @@ class Stores:
             entry = await self.read(store, index)
             if entry is not None and not entry.outgoing:
                 found.append((index, entry))
+        self._poison.passed(store)
         return found
 
     async def read(self, store: str, index: int) -> Stored | None:
-        """One message; None where nothing is.
+        """One message; None where nothing is, or nothing that may be read.
 
         Raises:
             CommandFailed: the storage cannot be selected.
         """
         await self.select(store)
+        if not self._poison.allows(store, index):
+            return None
+        self._poison.begin(store, index)
         try:
             found = answers.stored(await self._ask(commands.read(index)))
         except CommandFailed:
-            return None
+            found = ()
+        self._poison.end()
         return found[0] if found and found[0].raw else None
 
     async def delete(self, store: str, index: int) -> None:

@@ -388,6 +388,8 @@ class MqttDoor:
                 return self._topics.received
             case "call":
                 return self._topics.call
+            case "recovery" if event.body.get("modem") is not None:
+                return self._topics.modem_recovery(event.subject)
             case _:
                 return None
 
@@ -526,8 +528,15 @@ class MqttDoor:
                 return {}
             case "inbox/replay":
                 return {"result": {"replayed": await self._replay(link, given)}}
-            case "modem/power_cycle" | "modem/rescan" | "modem/ussd":
-                raise Rejected("not_implemented", f"{verb} is not implemented in this version")
+            case "modem/power_cycle":
+                await self._hub.power_cycle_modem(_string(given, "modem"))
+                return {}
+            case "modem/rescan":
+                self._hub.rescan()
+                return {}
+            case "modem/ussd":
+                code = None if given.get("text", "") is None else _string(given, "text")
+                return {"result": await self._hub.ussd(_string(given, "modem"), code)}
             case _:
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
 

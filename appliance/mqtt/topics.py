@@ -1,8 +1,8 @@
 """PURE: which topic means what, below one base topic (SPEC §5).
 
 In: ``send``, ``send/<digits>``, ``request/<verb>``. Out: ``status``, ``info``, ``message/<id>``, ``received``,
-``call``, ``response``, ``modem/<imei>/state``, ``modem/<imei>/availability``. Nothing else is read or written below the
-base topic.
+``call``, ``response``, and of each modem ``modem/<imei>/state``, ``…/availability``, ``…/recovery``. Nothing else is
+read or written below the base topic.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ class Topics:
     def modem_state(self, imei: str) -> str:
         """Where a modem's state is told."""
         return f"{self._base}/modem/{imei}/state"
+
+    def modem_recovery(self, imei: str) -> str:
+        """Where each step of a modem's recovery is told."""
+        return f"{self._base}/modem/{imei}/recovery"
 
     def modem_availability(self, imei: str) -> str:
         """Where it is told whether a modem is there."""

@@ -14,6 +14,7 @@ The map of this room, from the bits up::
     transliteration  into the default alphabet, each loss stated
     segmentation     text → user data of its segments
     assembly         segments → text
+    ussd             strings of USSD, which share the alphabets
 
 Out: ``segment(text, reference=…)`` → one ``SmsSubmit(destination, part).encode()`` for each part. In:
 ``decode_incoming(tpdu)``, then ``concatenation_key`` and ``assemble``. Going in, only ``SmsEncodeError`` is raised;
@@ -30,6 +31,7 @@ from appliance.sms.status import ReportOutcome, report_outcome, report_text
 from appliance.sms.tpdu import SmsDeliver, SmsStatusReport, SmsSubmit, decode_incoming, with_reject_duplicates
 from appliance.sms.transliteration import Substitution, transliterate
 from appliance.sms.user_data import UserData
+from appliance.sms.ussd import decode_ussd, encode_ussd
 
 __all__ = [
     "MAX_SEGMENTS",
@@ -55,6 +57,8 @@ __all__ = [
     "assemble",
     "concatenation_key",
     "decode_incoming",
+    "decode_ussd",
+    "encode_ussd",
     "report_outcome",
     "report_text",
     "segment",

@@ -18,6 +18,7 @@ cursor each. Nothing else carries news through the house.
 ``identity``    the hub's id; the verb that proves life
 ``settings``    what a user may set
 ``sims``        SIMs ever seen; PINs ever tried (promise M2)
+``troubles``    what is remembered of modems' troubles
 ``retention``   forgetting in small bites
 ==============  =====================================================================================================
 

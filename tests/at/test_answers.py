@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.at import answers
-from appliance.at.answers import AnswerError, Operator, Result, Stored, final, reason
+from appliance.at.answers import AnswerError, Operator, Result, Stored, Ussd, final, reason
 from appliance.types import Registration, RetryClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def _zone(minutes: int) -> timezone:
+    return timezone(timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize(
@@ -308,6 +314,38 @@ def test_an_operator(line: str, name: str | None, technology: str | None) -> Non
         (answers.imsi, "OK", None),
         (answers.iccid, "894410000000000001", "894410000000000001"),
         (answers.iccid, "89441000000000000", None),
+        (answers.iccid, '!ICCID: "8944100000000000018"', "8944100000000000018"),
+        (answers.iccid, "#CCID: 89441000000000000186", "89441000000000000186"),
+        (answers.iccid, "+ZGETICCID: 89441000000000000186", "89441000000000000186"),
+        (answers.iccid, '^ICCID: "98440100000000000081"', "89441000000000000018"),
+        (answers.iccid, '^ICCID: "984401000000000010F8"', "8944100000000000018"),
+        (answers.iccid, '^ICCID: "98440100000000000018F8"', None),
+        (answers.iccid, "894410000000000001F8", None),
+        (answers.sms_bearer, "+CGSMS: 3", 3),
+        (answers.sms_bearer, "+CGSMS: 4", None),
+        (answers.sms_bearer, "+CGSMS:", None),
+        (answers.ussd, '+CUSD: 0,"Balance: 5.00",15', Ussd(0, "Balance: 5.00", 15)),
+        (answers.ussd, '+CUSD: 1,"1> top up\n2> "gifts", and more",72', Ussd(1, '1> top up\n2> "gifts", and more', 72)),
+        (answers.ussd, '+CUSD: 0,"C2303B4C",', Ussd(0, "C2303B4C", None)),
+        (answers.ussd, '+CUSD: 0,"C2303B4C"', Ussd(0, "C2303B4C", None)),
+        (answers.ussd, '+CUSD: 0,"cost 3,15', Ussd(0, "cost 3", 15)),
+        (answers.ussd, '+CUSD: 0,"",0', Ussd(0, "", 0)),
+        (answers.ussd, '+CUSD: 0,"x",999', Ussd(0, "x", None)),
+        (answers.ussd, "+CUSD: 2", Ussd(2, None, None)),
+        (answers.ussd, "+CUSD: 4,", Ussd(4, None, None)),
+        (answers.ussd, '+CUSD: "x",15', None),
+        (answers.ussd, "+CUSD:", None),
+        (answers.clock, '+CCLK: "26/11/23,14:05:09+04"', datetime(2026, 11, 23, 14, 5, 9, tzinfo=_zone(60))),
+        (answers.clock, '+CCLK: "26/11/23,14:05:09-34"', datetime(2026, 11, 23, 14, 5, 9, tzinfo=_zone(-510))),
+        (answers.clock, '+CCLK: "2026/11/23,14:05:09+00"', datetime(2026, 11, 23, 14, 5, 9, tzinfo=UTC)),
+        (answers.clock, "+CCLK: 26/11/23,14:05:09", datetime(2026, 11, 23, 14, 5, 9, tzinfo=UTC)),
+        (answers.clock, '+CCLK: "80/01/06,00:00:10+00"', None),
+        (answers.clock, '+CCLK: "70/01/01,00:00:10"', None),
+        (answers.clock, '+CCLK: "04/01/01,00:00:10+08"', None),
+        (answers.clock, '+CCLK: "26/02/30,00:00:10+08"', None),
+        (answers.clock, '+CCLK: "26/02/03,24:00:10+08"', None),
+        (answers.clock, '+CCLK: "26/02/03,23:00:10+99"', None),
+        (answers.clock, '+CCLK: ""', None),
         (answers.cpin, "+CPIN:", None),
         (answers.csms_service, "+CSMS: 1,1,1", None),
     ],
@@ -324,9 +362,48 @@ def test_the_own_number_is_the_first_that_is_one() -> None:
     assert answers.own_number([]) is None
 
 
-def test_the_tries_left_are_those_of_the_pin() -> None:
-    assert answers.pin_tries(["+CPINR: SIM PUK,10,10", "+CPINR: SIM PIN,2,3"]) == 2
-    assert answers.pin_tries(["+CPINR: SIM PIN2,2,3"]) is None
+TRIES: list[tuple[str, list[str], int | None]] = [
+    ("+CPINR", ["+CPINR: SIM PUK,10,10", "+CPINR: SIM PIN,2,3"], 2),
+    ("+CPINR", ["+CPINR: SIM PIN2,2,3"], None),
+    ("+CPINR", ["+CPINRE: SIM PIN,2,3"], None),
+    ("+CPINR", ["+SPIC: 3,10,0,10"], None),
+    ("+QPINC", ['+QPINC: "P2",1,10', '+QPINC: "SC",3,10'], 3),
+    ("+QPINC", ["+QPINC: SC,2,10"], 2),
+    ("+QPINC", ['+QPINC: "P2",3,10'], None),
+    ("+SPIC", ["+SPIC: 3,10,0,10"], 3),
+    ("+SPIC", ["+SPIC:0,10,0,10"], 0),
+    ("^CPIN", ["^CPIN: SIM PIN,3,10,2,10,3"], 2),
+    ("^CPIN", ["^CPIN:SIM PIN,,10,1,10,3"], 1),
+    ("^CPIN", ["^CPIN: READY,10,10,3,6,0"], 3),
+    ("^CPIN", ["^CPIN: SIM PIN,3"], None),
+    ("+ZPINPUK", ["+ZPINPUK: 3,10"], 3),
+    ("+ZPINPUK", ["+ZPINPUK=3,10"], None),
+    ("+UPINCNT", ["+UPINCNT: 0,3,5,5"], 0),
+    ("+CPINC", ["+CPINC: 2,3,10,10"], 2),
+    ("#PCT", ["#PCT: 3"], 3),
+    ("^SPIC", ["^SPIC: 1"], 1),
+    ("^SPIC", ["^SPIC: 99"], None),
+    ("^SPIC", ["^SPIC: SIM PIN"], None),
+    ("^SPIC", [], None),
+    ("no counter", ["no counter: 3"], None),
+]
+
+
+@pytest.mark.parametrize(("command", "lines", "tries"), TRIES)
+def test_the_tries_left_are_those_of_the_pin(command: str, lines: list[str], tries: int | None) -> None:
+    assert answers.pin_tries(lines, command) == tries
+
+
+def test_without_a_command_it_is_the_standards_counter() -> None:
+    assert answers.pin_tries(["+CPINR: SIM PIN,2,3"]) == 2
+
+
+def test_every_counter_is_shown_above() -> None:
+    assert {command for command, _, tries in TRIES if tries is not None} == answers.PIN_COUNTERS.keys()
+
+
+def _tries(counter: str, line: str) -> int | None:
+    return answers.pin_tries([line], counter)
 
 
 ONE_LINE: list[Callable[[str], object]] = [
@@ -335,18 +412,31 @@ ONE_LINE: list[Callable[[str], object]] = [
     *(answers.imsi, answers.iccid, answers.iccid_of_file, answers.caller, answers.direct_length, final),
     lambda line: answers.stored([line, line]),
     lambda line: answers.own_number([line]),
-    lambda line: answers.pin_tries([line]),
+    *(answers.clock, answers.sms_bearer, answers.ussd),
+    *(partial(_tries, counter) for counter in answers.PIN_COUNTERS),
 ]
 
 PREFIXES = ["", "+CPMS:", "+CMTI:", "+CMGS:", "+CNMI:", "+CSMS:", "+CREG:", "+COPS:", "+CSQ:", "+CESQ:", "+CPIN:"]
-PREFIXES += ["+CMGL:", "+CMGR:", "+CNUM:", "+CPINR:", "+CRSM:", "+CLIP:", "+CMS ERROR:", "+CME ERROR:", "+CGSN:"]
+PREFIXES += [counter + ":" for counter in answers.PIN_COUNTERS] + ["+CCLK:", "+CUSD:", "+CGSMS:", "^ICCID:"]
+PREFIXES += ["+CMGL:", "+CMGR:", "+CNUM:", "+CRSM:", "+CLIP:", "+CMS ERROR:", "+CME ERROR:", "+CGSN:"]
 
 
 @given(
     st.sampled_from(ONE_LINE),
     st.sampled_from(PREFIXES),
-    st.one_of(st.text(max_size=40), st.text('0123456789,"() SMEFx-+', max_size=40)),
+    st.one_of(st.text(max_size=40), st.text('0123456789,"() SMEFx-+/:', max_size=40)),
 )
 def test_every_reader_is_total(read: Callable[[str], object], prefix: str, text: str) -> None:
     with contextlib.suppress(AnswerError):
         read(prefix + text)
+
+
+@given(st.integers(0, 5), st.text(max_size=200), st.integers(0, 255))
+def test_any_ussd_string_comes_back(status: int, text: str, dcs: int) -> None:
+    assert answers.ussd(f'+CUSD: {status},"{text}",{dcs}') == Ussd(status, text, dcs)
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2069, 12, 31)), st.integers(-48, 56))  # noqa: DTZ001 - bounds
+def test_any_time_comes_back(moment: datetime, quarters: int) -> None:
+    line = f'+CCLK: "{moment:%y/%m/%d,%H:%M:%S}{quarters:+03d}"'
+    assert answers.clock(line) == moment.replace(microsecond=0, tzinfo=_zone(15 * quarters))

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance.errors import ModemError, ModemhubError, PortGone
-from appliance.modem.modem import ArrivedPdu, Intervals, Modem, ModemStatus
-from appliance.modem.profile import generic
+from appliance.modem.modem import Intervals, Modem
+from appliance.modem.profile import shipped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
+    from appliance.modem.host import ArrivedPdu, ModemStatus, RungTaken
+    from appliance.modem.ladder import Memory
+    from appliance.modem.place import Remedy
     from appliance.modem.profile import Profile
     from appliance.types import Iccid, Imei, Imsi
 
@@ -169,6 +172,10 @@ class Desk:
     sent: list[bytes] = field(default_factory=list)
     wire: Wire | None = None
     opened: int = 0
+    turns: list[int] = field(default_factory=list)
+    remedies: Sequence[Remedy] = ()
+    vanishes: bool = False
+    plugged: bool = True
     cnmi: str = "0,0,0,0,0"
 
     def __post_init__(self) -> None:
@@ -176,10 +183,27 @@ class Desk:
         self._line = b""
         self._prompted = False
         self._mr = 0
+        self._plugged_in = asyncio.Event()
 
-    # -- the port
+    # -- the place
 
-    async def open(self) -> Wire:
+    name = port = "desk"
+
+    async def present(self) -> None:
+        if not self.plugged:
+            await self._plugged_in.wait()
+
+    def unplug(self) -> None:
+        self.plugged = False
+        self._plugged_in.clear()
+        self.hang_up()
+
+    def plug(self) -> None:
+        self.plugged = True
+        self._plugged_in.set()
+
+    async def open(self, turn: int = 0) -> Wire:
+        self.turns.append(turn)
         if self.wire is not None:
             self.wire.hang_up()
         self.wire = Wire(self._take)
@@ -310,6 +334,8 @@ class Journal:
         self.refusals: list[ModemhubError] = []
         self.gate: asyncio.Event | None = None
         self.pins: set[tuple[str, str]] = set()
+        self.memory: Memory | None = None
+        self.taken: list[RungTaken] = []
         self._changed = asyncio.Event()
 
     def _note(self, entry: str) -> None:
@@ -359,6 +385,17 @@ class Journal:
             await self.gate.wait()
         return fresh
 
+    async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
+        assert (place, imei) in {("desk", None), ("desk", IMEI)}
+        return self.memory
+
+    async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
+        assert (place, imei) in {("desk", None), ("desk", IMEI)}
+        self.memory = memory
+        if taken is not None:
+            self.taken.append(taken)
+            self._note(f"{taken.name}: {taken.outcome}")
+
     def count(self, entry: str) -> int:
         return self.entries.count(entry)
 
@@ -395,15 +432,17 @@ async def bench(
     pin: str | None = None,
     wait: bool = True,
     intervals: Intervals = USUAL,
+    memory: Memory | None = None,
     pause: float = 1.0,
 ) -> AsyncIterator[Bench]:
     """Serve a modem as the supervisor does: run it again, ``pause`` seconds after each end."""
     desk = desk or Desk()
     host = Journal()
+    host.memory = memory
     modem = Modem(
-        desk.open,
-        port_name="desk",
-        profile=profile or generic(),
+        desk,
+        profiles=shipped(),
+        profile=profile,
         host=host,
         pin=lambda _: pin,
         intervals=intervals,

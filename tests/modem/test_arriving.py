@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import StoreFull
-from appliance.modem.modem import ArrivedPdu, Modem
-from appliance.modem.profile import Quirk, generic, parse
+from appliance.modem.modem import Modem
+from appliance.modem.profile import Quirk, parse, shipped
 from tests.modem.desk import IMSI, PDU, TPDU, Bench, Desk, Journal, bench, line, run
+
+if TYPE_CHECKING:
+    from appliance.modem.host import ArrivedPdu
 
 STORED = f"0,,30\r\n{PDU}"
 OTHER = PDU[:-2] + "08"
@@ -75,7 +79,7 @@ def test_an_error_that_is_not_ours_ends_the_session_and_nothing_is_deleted() -> 
 
     async def scenario() -> None:
         desk = Desk(stores={"ME": {7: STORED}, "SM": {}})
-        modem = Modem(desk.open, port_name="desk", profile=generic(), host=Broken())
+        modem = Modem(desk, profiles=shipped(), host=Broken())
         with pytest.raises(RuntimeError, match="with 7"):
             await modem.run()
         assert deleted(desk) == []
@@ -341,9 +345,9 @@ def test_a_call_is_told_once(lines: list[str], numbers: list[str | None]) -> Non
 
 
 KNOWN_COMMANDS = re.compile(
-    r"AT|ATE0|ATV1|AT\+(CMEE=1|CGSN|CGMI|CGMM|CGMR|CPIN\?|CIMI|CCID|ICCID|CRSM=176,12258,0,0,10|CNUM|CMGF=0|CLIP=1"
+    r"AT|ATE0|ATV1|ATH|AT\+(CMEE=1|CGSN|CGMI|CGMM|CGMR|CPIN\?|CIMI|CCID|ICCID|CRSM=176,12258,0,0,10|CNUM|CMGF=0|CLIP=1"
     r"|CSMS=[01]|CSMS\?|CPMS=\?|CPMS=\"(SM|ME|MT|SR|BM|TA|SM_P|ME_P)\"(,\"(SM|ME)\"){0,2}|CNMI=[0-3](,[0-3]){0,4}"
-    r"|CNMI\?|C[EG]?REG=0|C[EG]?REG\?|CSQ|CESQ|COPS\?|CMGL=4|CMGR=\d{1,9}|CMGD=\d{1,9}|CMGS=18|CNMA)"
+    r"|CNMI\?|C[EG]?REG=0|C[EG]?REG\?|CSQ|CESQ|COPS\?|CCLK\?|CTZU=1|CHUP|CPMS\?|CMGL=4|CMGR=\d{1,9}|CMGD=\d{1,9}|CMGS=18|CNMA)"
 )
 
 HOSTILE = [

@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import grp
 import os
 import pty
+import subprocess
+import sys
 import termios
 import threading
 import tty
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.errors import PortGone
 from appliance.modem.modem import Modem
-from appliance.modem.port import SerialPort, _in_thread, open_port
-from appliance.modem.profile import generic
+from appliance.modem.port import SerialPort, _in_words, holder, in_thread, modem_manager, open_port
+from appliance.modem.profile import shipped
 from tests.modem.desk import PDU, Desk, Journal, Wire, nothing
 
 if TYPE_CHECKING:
@@ -190,7 +194,7 @@ def test_what_blocks_for_ever_is_waited_for_only_so_long_and_what_comes_late_is_
             loop.call_soon_threadsafe(returned.set)
 
         with pytest.raises(TimeoutError):
-            await _in_thread(blocking, 0.01, "wedged", late=give_back)
+            await in_thread(blocking, 0.01, "wedged", late=give_back)
         release.set()
         await asyncio.wait_for(returned.wait(), 5)
         assert late == [7]
@@ -224,11 +228,12 @@ def test_a_modem_over_a_pty(pair: Pair) -> None:
         host = Journal()
         opened: list[SerialPort] = []
 
-        async def open_it() -> SerialPort:
-            opened.append(await open_port(pair.name))
-            return opened[-1]
+        class OnAPty(PtyDesk):
+            async def open(self, _: int = 0) -> SerialPort:  # type: ignore[override] # a real port this time
+                opened.append(await open_port(pair.name))
+                return opened[-1]
 
-        modem = Modem(open_it, port_name=pair.name, profile=generic(), host=host)
+        modem = Modem(OnAPty(), profiles=shipped(), host=host)
         task = asyncio.create_task(modem.run())
         await host.until(lambda: host.count("removed ME 1"), within=10)
         tpdu = bytes.fromhex("01000C91447700091032000005E8329BFD06")
@@ -248,8 +253,64 @@ def test_another_program_that_has_the_line_keeps_it(pair: Pair) -> None:
     async def scenario() -> None:
         other = os.open(pair.name, os.O_RDWR | os.O_NOCTTY)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with pytest.raises(PortGone):
+        with pytest.raises(PortGone, match="is in use by another program"):
             await open_port(pair.name)
         os.close(other)
 
     asyncio.run(scenario())
+
+
+HOLD = """
+import fcntl, os, sys
+line = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+fcntl.flock(line, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_program_that_has_the_line_is_named(pair: Pair) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, pair.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        comm = Path(f"/proc/{other.pid}/comm").read_text(encoding="utf-8").strip()
+        with pytest.raises(PortGone) as told:
+            asyncio.run(open_port(pair.name))
+        assert f"is in use by {comm} (pid {other.pid})" in str(told.value)
+        other.communicate("")
+
+
+def proc_with(proc: Path, *processes: tuple[int, str, str]) -> Path:
+    """A /proc in which each process (pid, name) has one file open."""
+    for pid, name, target in processes:
+        (proc / str(pid) / "fd").mkdir(parents=True)
+        (proc / str(pid) / "comm").write_text(name + "\n", encoding="utf-8")
+        (proc / str(pid) / "fd" / "7").symlink_to(target)
+    (proc / "self").mkdir()
+    return proc
+
+
+def test_the_holder_is_found_through_links_and_only_where_the_file_is_the_same(tmp_path: Path) -> None:
+    tty_node = tmp_path / "ttyUSB2"
+    tty_node.touch()
+    link = tmp_path / "by-id"
+    link.symlink_to(tty_node)
+    proc = proc_with(tmp_path / "proc", (12, "bash", "/dev/null"), (312, "ModemManager", str(tty_node)))
+    assert holder(str(link), proc=proc) == "ModemManager (pid 312)"
+    assert holder(str(tmp_path / "ttyUSB3"), proc=proc) is None
+
+
+def test_modem_manager_is_seen_by_its_name_alone(tmp_path: Path) -> None:
+    proc = proc_with(tmp_path / "proc", (12, "bash", "/dev/null"), (99, "ModemManager", "/dev/null"))
+    assert modem_manager(proc=proc) == 99
+    assert modem_manager(proc=proc_with(tmp_path / "other", (12, "bash", "/dev/null"))) is None
+
+
+def test_the_group_that_may_open_a_port_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "ttyUSB0"
+    file.touch()
+    told = asyncio.run(_in_words(str(file), PermissionError(errno.EACCES, "Permission denied")))
+    assert "this user may not open it; its group is " in told
+    assert grp.getgrgid(file.stat().st_gid).gr_name in told

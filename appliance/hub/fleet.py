@@ -1,0 +1,154 @@
+"""The modems that the hub runs: those whose ports the settings name, and those that detection finds.
+
+Promise: every place where a modem lives has one task that tends it, for as long as the place exists; one modem's
+failure is that one's alone. What is plugged in and is no modem for us is kept in words, for doors and people.
+
+It starts and ends tasks and knows who is who by IMEI; what a modem may do is the hub's and its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.errors import Rejected, SettingsError
+from appliance.modem import Modem, shipped
+from appliance.modem.detect import Detector, Knowledge
+from appliance.modem.fixed import FixedPlace
+from appliance.types import ModemState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from appliance.hub.settings import DetectSettings, ModemSettings
+    from appliance.modem import ModemHost, Place, Profile
+    from appliance.modem.detect import UsbPlace
+    from appliance.supervisor import Supervisor, Tended
+    from appliance.types import Iccid
+
+__all__ = ["Fleet"]
+
+log = logging.getLogger(__name__)
+
+BACK_OFF = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 2.0, 5.0, 10.0)
+"""Seconds before a modem's next session: a climb of the ladder is six sessions, and is to be over within 90 s (M1). A
+modem that is only asked again and again after that is asked every ten."""
+
+
+class Fleet:
+    """All the modems of one hub."""
+
+    def __init__(
+        self,
+        host: ModemHost,
+        supervisor: Supervisor,
+        *,
+        modems: Sequence[ModemSettings],
+        detect: DetectSettings,
+        pin: Callable[[Iccid], str | None],
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            host: whom the modems report to.
+            supervisor: tends them.
+            modems: what the settings name.
+            detect: how others are found.
+            pin: the PIN of a SIM, None where none is set.
+
+        Raises:
+            SettingsError: a profile that does not exist.
+        """
+        self._host = host
+        self._supervisor = supervisor
+        self._settings = modems
+        self._detect = detect
+        self._pin = pin
+        self._profiles = shipped()
+        by_name = {profile.name: profile for profile in self._profiles}
+        self._named = [(settings, self._named_profile(settings, by_name)) for settings in modems]
+        self._modems: dict[str, tuple[Modem, Tended]] = {}
+        self._remarks: dict[str, str] = {}
+        self._detector: Detector | None = None
+
+    def _named_profile(self, settings: ModemSettings, by_name: Mapping[str, Profile]) -> Profile | None:
+        if settings.profile is None:
+            return None
+        if settings.profile not in by_name:
+            raise SettingsError(
+                f'modems.profile: there is no "{settings.profile}"; there are: {", ".join(sorted(by_name))}'
+            )
+        return by_name[settings.profile]
+
+    def start(self) -> None:
+        """Tend the modems of the settings, and look for others."""
+        for settings, profile in self._named:
+            self._tend(self._place(settings, profile), profile)
+        if self._detect.udev:
+            self._detector = Detector(self, Knowledge.of(self._profiles), named=[each.port for each in self._settings])
+            self._supervisor.tend("detection", self._detector.run)
+        elif not self._settings:
+            log.warning("no modem can ever be found: detect.udev is off, and no [[modems]] are named")
+
+    def _place(self, settings: ModemSettings, profile: Profile | None) -> FixedPlace:
+        baud = profile.ports.baud if profile is not None else ()
+        return FixedPlace(settings.port, speeds=baud or (115200,))
+
+    def _tend(self, place: Place, profile: Profile | None) -> None:
+        modem = Modem(place, profiles=self._profiles, profile=profile, host=self._host, pin=self._pin)
+        tended = self._supervisor.tend(f"modem {place.name}", modem.run, back_off=BACK_OFF)
+        self._modems[place.name] = modem, tended
+
+    # ------------------------------------------------------------------ the detector's host
+
+    def appeared(self, place: UsbPlace) -> None:
+        """A modem is there."""
+        log.info("a modem at %s", place.name)
+        self._tend(place, None)
+
+    def left(self, place: UsbPlace) -> None:
+        """Nobody should wait for it any more."""
+        modem, tended = self._modems.pop(place.name)
+        self._supervisor.dismiss(tended)
+        log.info("the modem at %s is gone (%s)", place.name, modem.status.model or "it never said what it is")
+
+    def remark(self, path: str, words: str) -> None:
+        """What is plugged in there cannot be used."""
+        self._remarks[path] = words
+
+    def remark_gone(self, path: str) -> None:
+        """That is not true any more."""
+        self._remarks.pop(path, None)
+
+    # ------------------------------------------------------------------ who is there
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is plugged in and cannot be used, in words."""
+        return [f"USB {path}: {words}" for path, words in sorted(self._remarks.items())]
+
+    @property
+    def expected(self) -> int:
+        """How many modems there should be: those of the settings, and those that were found."""
+        return len(self._modems)
+
+    def find(self, imei: str) -> Modem:
+        """The modem with this IMEI, whether it can send or not.
+
+        Raises:
+            Rejected: ``no_such_modem``.
+        """
+        known = [modem for modem, _ in self._modems.values() if modem.status.imei == imei]
+        if not known:
+            raise Rejected("no_such_modem", f"there is no modem {imei} here", pointer="/imei")
+        return max(known, key=lambda modem: modem.status.state is not ModemState.GONE)
+
+    def rescan(self) -> None:
+        """Look at the USB buses now.
+
+        Raises:
+            Rejected: ``not_possible``: detection is off.
+        """
+        if self._detector is None:
+            raise Rejected("not_possible", "modems are not looked for: set detect.udev = true")
+        self._detector.rescan()
