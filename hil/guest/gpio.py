@@ -2,6 +2,8 @@
 
 Promise: ``Lines.watch`` calls back on each edge of a line of the guest's ``gpiochip0`` that lasts 20 ms or longer, and
 tells how long the level before had lasted; ``Lines.drive`` sets the level that the guest reads on an input.
+``Lines.outward`` and ``Lines.inward`` wire a line to a file that holds 0 or 1, which is how the emulated modems have
+their power keys and their STATUS (``hil.emulator --gpio``).
 
 Theory of operation. ``-M virt`` has one PL061 with eight lines (its manual is ARM DDI 0190); line 3 is wired to the
 power button, the others are free. QEMU's qtest socket reads a register beside the running guest: the data register at
@@ -44,6 +46,7 @@ class Lines:
         self._path = path
         self._turn = asyncio.Lock()
         self._watches: list[tuple[int, Callable[[bool, float], None]]] = []
+        self._followed: dict[int, tuple[Path, str]] = {}
         self._poll: asyncio.Task[None] | None = None
 
     @classmethod
@@ -79,9 +82,26 @@ class Lines:
         """Call ``edge(level, seconds at the level before)`` from now on; returns what ends it."""
         entry = (line, edge)
         self._watches.append(entry)
+        self._begin()
+        return lambda: self._watches.remove(entry)
+
+    def outward(self, line: int, file: Path) -> Callable[[], None]:
+        """Write what the guest drives into the file, from the next edge on; returns what ends it."""
+
+        def write(level: bool, _lasted: float) -> None:
+            file.write_text(str(int(level)), encoding="ascii")
+
+        return self.watch(line, write)
+
+    def inward(self, line: int, file: Path) -> Callable[[], None]:
+        """Let the guest read what the file says, as soon as that is 0 or 1; returns what ends it."""
+        self._followed[line] = (file, "")
+        self._begin()
+        return lambda: self._followed.pop(line, None) and None
+
+    def _begin(self) -> None:
         if self._poll is None:
             self._poll = asyncio.create_task(self._look(), name="GPIO lines of the guest")
-        return lambda: self._watches.remove(entry)
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -91,6 +111,7 @@ class Lines:
             await asyncio.sleep(PERIOD)
             now = await self.levels()
             changed, before = before ^ now, now
+            await self._follow()
             for line in range(8):
                 if changed >> line & 1:
                     lasted, since[line] = loop.time() - since[line], loop.time()
@@ -98,9 +119,20 @@ class Lines:
                         if watched == line:
                             edge(bool(now >> line & 1), lasted)
 
+    async def _follow(self) -> None:
+        for line, (file, known) in tuple(self._followed.items()):
+            text = _content(file)
+            if text in ("0", "1") and text != known:
+                self._followed[line] = (file, text)
+                await self.drive(line, text == "1")
+
     async def close(self) -> None:
         if self._poll is not None:
             self._poll.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await self._poll
         self._writer.close()
+
+
+def _content(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import tarfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hil.guest.build import SITE
 from hil.guest.machine import HOST
@@ -30,7 +31,7 @@ from hil.rig.process import ROOT
 from hil.rig.waiting import Overdue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from hil.guest.machine import Machine
@@ -44,9 +45,13 @@ LOG: Final = "/var/log/modemhub.log"
 UNIT: Final = "modemhub"
 HTTP: Final = 8080
 """Port of the HTTP door in the guest."""
-UDEV: Final = {".rules": "/etc/udev/rules.d", ".hwdb": "/etc/udev/hwdb.d"}
+RULES: Final = "/usr/lib/udev/rules.d"
+GROUP: Final = "modemhub"
+"""The group that the rules name; it must be there before they are read."""
 START: Final = 120.0
 """Seconds until a start is given up: under emulation the imports alone take ten."""
+ONLINE: Final = 120.0
+"""Seconds until a modem that is plugged in is online."""
 
 
 def _product() -> bytes:
@@ -61,9 +66,8 @@ def _product() -> bytes:
 
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(ROOT / "appliance", f"{TREE}/appliance".lstrip("/"), filter=plain)
-        for file in sorted((ROOT / "udev").glob("*")):
-            if file.suffix in UDEV:
-                tar.add(file, f"{UDEV[file.suffix]}/{file.name}".lstrip("/"), filter=plain)
+        for file in sorted((ROOT / "udev").glob("*.rules")):
+            tar.add(file, f"{RULES}/{file.name}".lstrip("/"), filter=plain)
     return buffer.getvalue()
 
 
@@ -71,8 +75,7 @@ async def install(machine: Machine) -> None:
     """Put the product into the guest, once for each machine."""
     await machine.run("tar", "--extract", "--directory", "/", stdin=_product())
     await machine.run("python3", "-m", "compileall", "-q", TREE, within=START)
-    if any((ROOT / "udev").glob("*.hwdb")):
-        await machine.run("systemd-hwdb", "update", within=START)
+    await machine.run("groupadd", "--system", "--force", GROUP)
     await machine.run("udevadm", "control", "--reload")
 
 
@@ -149,22 +152,29 @@ class Whole:
 
 @contextlib.asynccontextmanager
 async def whole(
-    machine: Machine, directory: Path, *, emulator: Sequence[str] = (), modems: int = 1, settings: str = ""
+    machine: Machine, directory: Path, *personas: str, settings: str = "", modem: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Whole]:
-    """Everything on a machine that has the product installed; modems are plugged in, the hub is started.
+    """Everything on a machine that has the product installed; it yields when every modem is online.
 
-    ``emulator`` are options of its command line. Afterwards the hub's log is in ``directory`` and the service gone.
+    Modems of these families are plugged in, one in each USB socket; ``modem`` are more words of their configuration.
+    Afterwards the hub's log is in ``directory``, and the service and the modems are gone.
     """
+    sockets = zip(personas, machine.sockets, strict=False)
+    words = [{"persona": persona, "usbredir": str(socket), **(modem or {})} for persona, socket in sockets]
+    config = directory / "emulator.json"
+    config.write_text(json.dumps({"modems": words}), encoding="utf-8")
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         broker = await enter(Broker(directory / "broker"))
         observer = await enter(Observer(broker.port))
-        emulated = await enter(Modems(directory / "m", modems, options=emulator))
+        emulated = await enter(Modems(directory / "m", len(words), options=["--config", str(config)]))
         hub = Hub(machine, broker=broker.port, settings=settings)
         await hub.prepare()
         stack.push_async_callback(_leave, hub, directory)
         await hub.start()
         api = await enter(Api(hub.address, hub.token))
+        for one in emulated.all:
+            await observer.until_heard(f"modem/{one.imei}/availability", b"online", within=ONLINE)
         yield Whole(machine, emulated, broker, observer, hub, api)
 
 

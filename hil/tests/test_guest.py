@@ -19,7 +19,7 @@ from hil.emulator.usbip import Exporter
 from hil.emulator.usbredir import Plug
 from hil.guest import attach
 from hil.guest.build import Impossible, image
-from hil.guest.hub import install
+from hil.guest.hub import install, whole
 from hil.guest.machine import HOST, QEMU, Machine
 from hil.rig import Record, mosquitto_path
 
@@ -124,7 +124,7 @@ async def test_the_kernels_option_makes_four_ttys_of_an_ec25(machine: Machine) -
 
 async def test_the_kernels_cdc_acm_makes_seven_ttys_of_a_u_blox(machine: Machine) -> None:
     plug = await Plug.into(machine.sockets[1], Parrot(SARA).device)
-    name = f"/dev/serial/by-id/usb-u-blox_AG_u-blox_Wireless_Module_{IMEI}-if{{:02}}"
+    name = f"/dev/serial/by-id/usb-u-blox_AG_u-blox_Wireless_Module_{IMEI}-if{{:02x}}"
     ports = [name.format(2 * n) for n in range(7)]
     try:
         await appear(machine, *ports)
@@ -181,3 +181,27 @@ async def test_a_pulse_is_seen_and_an_input_is_driven(machine: Machine) -> None:
     for level, word in ((True, "active"), (False, "inactive")):
         await machine.lines.drive(6, level)
         assert f"={word}" in await machine.shell("gpioget --chip gpiochip0 6")
+
+
+# The hub on it.
+
+FRIEND = "+447700900821"
+REVIVED = 90.0
+"""Seconds of promise M1."""
+
+
+async def test_a_stick_is_found_by_udev_and_used_both_ways(machine: Machine, tmp_path: Path) -> None:
+    async with whole(machine, tmp_path, "quectel-ec2x") as it:
+        (modem,) = it.modems.all
+        links = await machine.shell("ls /dev/modemhub")
+        assert sorted(link.rpartition("-")[2] for link in links.split()) == ["if00", "if01", "if02", "if03"]
+        assert "ID_MODEMHUB=1" in await machine.shell("udevadm info --query=property /dev/modemhub/*-if02")
+
+        message = await it.api.send(to=FRIEND, text="through the kernel")
+        await it.observer.until_state(message["id"], "delivered", within=REVIVED)
+        assert it.modems.texts() == [(FRIEND, "through the kernel")]
+
+        await it.modems.deliver(modem, "and back")
+        heard = await it.observer.until_heard("received", within=REVIVED)
+        assert (heard.json["text"], heard.json["modem"]) == ("and back", modem.imei)
+        assert (await it.api.get("/api/v1/inbox"))["messages"][0]["text"] == "and back"
