@@ -143,6 +143,7 @@ async def _supervise(settings: Settings) -> None:
             policy=settings.policy,
             modems=settings.modems,
             detect=settings.detect,
+            hang_up=settings.calls.hang_up,
             sim_settings=settings.sims,
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, Pydanti
 
 from appliance.errors import SettingsError
 from appliance.http.settings import HttpSettings
-from appliance.hub.settings import DetectSettings, ModemSettings, PolicySettings, SimSettings
+from appliance.hub.settings import CallSettings, DetectSettings, ModemSettings, PolicySettings, SimSettings
 from appliance.mqtt.settings import MqttSettings
 from appliance.store.settings import StoreSettings
 
@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()
     detect: DetectSettings = DetectSettings()
+    calls: CallSettings = CallSettings()
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     log: LogSettings = LogSettings()

@@ -9,19 +9,21 @@ It starts and ends tasks and knows who is who by IMEI; what a modem may do is th
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected, SettingsError
-from appliance.modem import Modem, shipped
+from appliance.modem import Modem, generic, shipped
 from appliance.modem.detect import Detector, Knowledge
 from appliance.modem.fixed import FixedPlace
+from appliance.modem.power import Board, Layout, UsbPower, boards, usb_path
 from appliance.types import ModemState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from appliance.hub.settings import DetectSettings, ModemSettings
-    from appliance.modem import ModemHost, Place, Profile
+    from appliance.modem import ModemHost, Place, Profile, Remedy
     from appliance.modem.detect import UsbPlace
     from appliance.supervisor import Supervisor, Tended
     from appliance.types import Iccid
@@ -46,6 +48,8 @@ class Fleet:
         modems: Sequence[ModemSettings],
         detect: DetectSettings,
         pin: Callable[[Iccid], str | None],
+        idle: Callable[[Modem], bool],
+        hang_up: bool = True,
     ) -> None:
         """Start nothing yet.
 
@@ -55,9 +59,11 @@ class Fleet:
             modems: what the settings name.
             detect: how others are found.
             pin: the PIN of a SIM, None where none is set.
+            idle: whether nothing waits to be sent by a modem's SIM.
+            hang_up: end incoming calls after they were told.
 
         Raises:
-            SettingsError: a profile that does not exist.
+            SettingsError: a profile or a board that does not exist, or lines that cannot be.
         """
         self._host = host
         self._supervisor = supervisor
@@ -65,37 +71,68 @@ class Fleet:
         self._detect = detect
         self._pin = pin
         self._profiles = shipped()
-        by_name = {profile.name: profile for profile in self._profiles}
-        self._named = [(settings, self._named_profile(settings, by_name)) for settings in modems]
+        self._idle = idle
+        self._hang_up = hang_up
+        self._usb = UsbPower(may_cut=self._may_cut)
+        self._named = [self._fixed(each) for each in modems]
         self._modems: dict[str, tuple[Modem, Tended]] = {}
         self._remarks: dict[str, str] = {}
         self._detector: Detector | None = None
 
-    def _named_profile(self, settings: ModemSettings, by_name: Mapping[str, Profile]) -> Profile | None:
-        if settings.profile is None:
-            return None
-        if settings.profile not in by_name:
-            raise SettingsError(
-                f'modems.profile: there is no "{settings.profile}"; there are: {", ".join(sorted(by_name))}'
-            )
-        return by_name[settings.profile]
+    def _fixed(self, settings: ModemSettings) -> tuple[FixedPlace, Profile | None]:
+        """The place that the settings describe, and the family that they say."""
+        name = settings.profile
+        board = None
+        if settings.board is not None or settings.power is not None:
+            board = Board(Layout.of(settings.board, settings.power), name=settings.board or settings.port)
+            known = boards().get(settings.board or "")
+            name = name or (known.profile if known is not None else None)
+        by_name = {profile.name: profile for profile in self._profiles}
+        if name is not None and name not in by_name:
+            raise SettingsError(f'modems.profile: there is no "{name}"; there are: {", ".join(sorted(by_name))}')
+        profile = by_name.get(name or "")
+        place = FixedPlace(
+            settings.port,
+            speeds=(profile or generic()).ports.baud,
+            board=board,
+            usb=partial(self._usb_remedies, settings.port),
+        )
+        return place, profile
+
+    def _usb_remedies(self, port: str) -> Sequence[Remedy]:
+        path = usb_path(port) if port.startswith("/") else None
+        return () if path is None else self._usb.remedies(path)
+
+    def _may_cut(self, paths: Collection[str]) -> bool:
+        """Whether all these USB paths are modems of ours that have nothing to do."""
+        ours = {f"usb {path}": path for path in paths}
+        there = [modem for name, (modem, _) in self._modems.items() if name in ours]
+        return len(there) == len(ours) and all(self._idle(modem) for modem in there)
 
     def start(self) -> None:
         """Tend the modems of the settings, and look for others."""
-        for settings, profile in self._named:
-            self._tend(self._place(settings, profile), profile)
+        for place, profile in self._named:
+            self._tend(place, profile)
         if self._detect.udev:
-            self._detector = Detector(self, Knowledge.of(self._profiles), named=[each.port for each in self._settings])
+            self._detector = Detector(
+                self,
+                Knowledge.of(self._profiles),
+                named=[each.port for each in self._settings],
+                remedies=self._usb.remedies,
+            )
             self._supervisor.tend("detection", self._detector.run)
         elif not self._settings:
             log.warning("no modem can ever be found: detect.udev is off, and no [[modems]] are named")
 
-    def _place(self, settings: ModemSettings, profile: Profile | None) -> FixedPlace:
-        baud = profile.ports.baud if profile is not None else ()
-        return FixedPlace(settings.port, speeds=baud or (115200,))
-
     def _tend(self, place: Place, profile: Profile | None) -> None:
-        modem = Modem(place, profiles=self._profiles, profile=profile, host=self._host, pin=self._pin)
+        modem = Modem(
+            place,
+            profiles=self._profiles,
+            profile=profile,
+            host=self._host,
+            pin=self._pin,
+            hang_up=self._hang_up,
+        )
         tended = self._supervisor.tend(f"modem {place.name}", modem.run, back_off=BACK_OFF)
         self._modems[place.name] = modem, tended
 

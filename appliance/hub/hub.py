@@ -113,6 +113,7 @@ class Hub:
         policy: PolicySettings,
         modems: Sequence[ModemSettings] = (),
         detect: DetectSettings | None = None,
+        hang_up: bool = True,
         sim_settings: Mapping[str, SimSettings] | None = None,
         retention_days: float = 30.0,
         public_settings: Mapping[str, Any] | None = None,
@@ -130,7 +131,15 @@ class Hub:
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
         self._roster = Roster()
-        self._fleet = Fleet(self, supervisor, modems=modems, detect=detect or DetectSettings(udev=False), pin=self._pin)
+        self._fleet = Fleet(
+            self,
+            supervisor,
+            modems=modems,
+            detect=detect or DetectSettings(udev=False),
+            pin=self._pin,
+            idle=lambda modem: self._roster.queue(modem.status.imsi) == 0,
+            hang_up=hang_up,
+        )
         self._dispatchers: dict[Imsi, Dispatcher] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
         self._unable_since: dict[Imsi, int] = {}

@@ -77,6 +77,10 @@ class Roster:
         """The SIMs that can submit now, the shortest queue first."""
         return iter(sorted(self._able, key=lambda imsi: (self._queues.get(imsi, 0) + self._expected[imsi], imsi)))
 
+    def queue(self, imsi: Imsi | None) -> int:
+        """How many segments wait for a SIM."""
+        return self._queues.get(imsi, 0) if imsi is not None else 0
+
     def status(self, imei: str) -> ModemStatus | None:
         """What is known of a modem."""
         return next((status for known, status in self._statuses.items() if known == imei), None)
@@ -101,7 +105,7 @@ class Roster:
             "storage_full": list(status.full),
             "bearer": status.bearer,
             "network_time": status.network_time,
-            "queue": self._queues.get(status.imsi, 0) if status.imsi else 0,
+            "queue": self.queue(status.imsi),
             "last_error": status.last_error,
             "recovery": status.recovery,
             "manufacturer": status.manufacturer,

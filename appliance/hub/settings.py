@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from appliance.hub.destinations import is_allowance
+from appliance.modem.settings import PowerSettings
 from appliance.types import OnInDoubt
 
-__all__ = ["DetectSettings", "ModemSettings", "PolicySettings", "SimSettings"]
+__all__ = ["CallSettings", "DetectSettings", "ModemSettings", "PolicySettings", "SimSettings"]
 
 
 class PolicySettings(BaseModel):
@@ -65,6 +66,19 @@ class ModemSettings(BaseModel):
     port: Annotated[str, Field(min_length=1)]
     profile: str | None = None
     """A file name under ``appliance/modem/profiles`` without ``.toml``; absent: as the modem says itself."""
+    board: str | None = None
+    """The HAT that the modem is on: a file name under ``appliance/modem/power/boards`` without ``.toml``."""
+    power: PowerSettings | None = None
+    """Its GPIO lines, where no board is named or another line is wired."""
+
+
+class CallSettings(BaseModel):
+    """What is done about incoming calls."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hang_up: bool = True
+    """End them after they were told: on some modems no text goes or comes while it rings."""
 
 
 class SimSettings(BaseModel):

@@ -3,8 +3,7 @@
 Which speed
     While none has worked yet, each turn takes the next one of the profile, the usual one first, and round again.
     Afterwards the one that worked is taken at turn 0 and at every odd turn, the others in between: a modem that falls
-    silent hangs more often than it changes its speed. A speed has worked where the modem comes back with ``open(0)``
-    after it was given it: by the contract of ``Place`` that is "after health". A TCP line has no speed.
+    silent hangs more often than it changes its speed. A TCP line has no speed.
 
 What can be done from outside
     A HAT's ``Board`` brings its lines. Where the port is a tty of a USB device, that device's remedies are there too.
@@ -89,7 +88,7 @@ class FixedPlace:
         self._opened = opened
         self._exists = exists
         self._sleep = sleep
-        self._given: int | None = None
+        self._given = self._speeds[0]
         self._worked = False
         self._switched_on = board is None
 
@@ -131,14 +130,15 @@ class FixedPlace:
         Raises:
             PortGone: it is not there, another program has it, or it cannot be opened.
         """
-        if turn == 0 and self._given is not None:
-            self._worked = True
-            self._speeds = tuple(dict.fromkeys((self._given, *self._speeds)))
-        self._given = None
         speed = self._speed(turn)
         port = await self._opened(self._port, baudrate=speed)
         self._given = speed
         return port
+
+    def worked(self) -> None:
+        """The speed that was given last is the modem's."""
+        self._worked = True
+        self._speeds = tuple(dict.fromkeys((self._given, *self._speeds)))
 
     def _speed(self, turn: int) -> int:
         best, *others = self._speeds

@@ -104,6 +104,9 @@ RESET: Final = "reset by command"
 VANISH: Final = 10.0
 """Seconds in which a modem that a reset reaches has vanished from the bus; modules take 2 to 5 s."""
 
+BACK_ON_THE_BUS: Final = 8.0
+"""Seconds in which a modem answers that has come back on the bus without a start of its own."""
+
 MARGIN: Final = 5.0
 """Seconds more than the longest start known."""
 
@@ -212,7 +215,7 @@ class Modem:
         try:
             port = await self._place.open(self._turn)
         except ModemError as error:
-            self._ended(error)
+            self._ended(error, opened=False)
             talk.tell(state=self._busy(ModemState.GONE), last_error=str(error))
             raise
         self._submitting.begin()
@@ -285,6 +288,9 @@ class Modem:
 
     def _wake_attempts(self) -> tuple[float, ...]:
         left = self._patience_until - asyncio.get_running_loop().time()
+        last = self._ladder.last if self._ladder is not None else None
+        if last is not None and last.rung == Rung.USB:
+            return _attempts(BACK_ON_THE_BUS)
         if self._trouble is not None and left > sum(WAKE_AGAIN):
             return _attempts(left)
         return WAKE_AGAIN if self._trouble is not None or self._talk.status.imei is not None else WAKE_FRESH
@@ -306,13 +312,15 @@ class Modem:
 
     # ------------------------------------------------------------------------------------------ recovery
 
-    def _ended(self, error: ModemError) -> None:
+    def _ended(self, error: ModemError, *, opened: bool = True) -> None:
         """Note how a session ended."""
         self._arriving.restarted()
         now = asyncio.get_running_loop().time()
         if isinstance(error, AnswerTimeout):
             self._trouble = Trouble.SILENT
             self._turn += 1
+            if opened:  # it was asked for as long as it had; ports that were only tried may still be starting
+                self._patience_until = 0.0
         elif self._ladder is not None and self._ladder.last is not None and self._ladder.last.name == RESET:
             self._patience_until = now + self._talk.profile.bringup.boot_time + MARGIN  # it vanished: the reset works
         self._well_since = None
@@ -320,11 +328,16 @@ class Modem:
     def _steps(self) -> list[Step]:
         """What can be done to this modem, in the order of the rungs."""
         bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        patience = VANISH if self._place.vanishes else bringup.boot_time + MARGIN
+        patience = VANISH if self._place.vanishes else bringup.boot_time
+        heard = self._talk.status.imei is not None
         return [
             REOPEN,
             *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in self._place.remedies),
+            *(
+                Step(remedy.rung, remedy.name, remedy.patience)
+                for remedy in self._place.remedies
+                if not (remedy.cold and heard)
+            ),
         ]
 
     async def _climb(self) -> Step | None:
@@ -356,6 +369,8 @@ class Modem:
             except PowerFailed as error:
                 await self._no_effect(str(error))
                 continue
+            if step.rung > Rung.REOPEN:
+                self._turn = 0
             self._patience_until = loop.time() + step.patience
             return step
 
@@ -412,6 +427,7 @@ class Modem:
             await self._told(self._taken(settled, "helped"))
         elif self._ladder.memory != before:
             await self._told(None)
+        self._place.worked()
         self._trouble = None
         self._turn = 0
         self._patience_until = 0.0

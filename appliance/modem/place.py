@@ -29,6 +29,7 @@ class Remedy:
         name: what people are told, as ``reset line`` or ``USB: authorized off and on``. Unique in its place.
         patience: seconds after it in which the modem answers again, where it helped; its start is in them.
         apply: does it, pulses included, and returns; the modem is still starting then.
+        cold: of use only to a modem that is off; one that hangs it would switch off.
 
     ``apply`` raises ``PowerFailed`` where it could not be done (the device is not there, the line is busy, no
     permission); the ladder then goes on to the next one.
@@ -38,6 +39,7 @@ class Remedy:
     name: str
     patience: float
     apply: Callable[[], Awaitable[None]]
+    cold: bool = False
 
 
 class Place(Protocol):
@@ -66,10 +68,14 @@ class Place(Protocol):
         """Open the modem's AT port for ourselves alone.
 
         Args:
-            turn: 0 after health; one more with each opening that ended in silence. 0 is the port that is known to
-                speak AT; further turns go through what else could be it (other ttys, other speeds), and round again.
+            turn: how many openings ended in silence since the modem was well or was started anew. 0 is the port that
+                is known to speak AT, or spoke it last; further turns go through what else could be it (other ttys,
+                other speeds), and round again.
 
         Raises:
             PortGone: it is not there, or another program has it (named where that can be found out).
             AnswerTimeout: what could be it was asked, and none answers: that is silence, and the ladder's business.
         """
+
+    def worked(self) -> None:
+        """The port that was opened last speaks AT: it is the one for turn 0 from now on."""

@@ -202,6 +202,9 @@ class Desk:
         self.plugged = True
         self._plugged_in.set()
 
+    def worked(self) -> None:
+        self.turns.append(-1)
+
     async def open(self, turn: int = 0) -> Wire:
         self.turns.append(turn)
         if self.wire is not None:

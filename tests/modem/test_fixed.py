@@ -67,7 +67,8 @@ def test_a_speed_that_worked_comes_first_and_between_all_others() -> None:
     async def scenario() -> None:
         place = place_on(bench)
         await place.open(0)
-        await place.open(1)  # 9600 it is: health, then silence
+        await place.open(1)
+        place.worked()  # 9600 it is
         bench.opened.clear()
         for turn in range(7):
             await place.open(turn)
@@ -85,6 +86,7 @@ def test_an_opening_that_failed_proves_no_speed() -> None:
         bench.missing = True
         with pytest.raises(PortGone):
             await place.open(1)
+        place.worked()
         bench.missing = False
         await place.open(0)
 

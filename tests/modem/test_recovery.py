@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -170,6 +171,32 @@ def test_a_modem_that_is_not_there_but_can_be_switched_on_is() -> None:
     run(scenario())
 
 
+def test_a_power_key_that_would_switch_off_what_hangs_is_pressed_only_for_a_modem_never_heard() -> None:
+    async def scenario() -> None:
+        for mute, pressed in ((False, False), (True, True)):
+            desk = Desk(mute=mute)
+            key = remedy(desk, Rung.LINES, "power key")
+            desk.remedies = [replace(key, cold=True), remedy(desk, Rung.LINES, "power key, off and on", cures=True)]
+            async with bench(desk, wait=not mute) as it:
+                it.desk.mute = True
+                await it.ready(1 if mute else 2)
+                assert ("power key" in it.desk.commands) is pressed
+
+    run(scenario())
+
+
+def test_after_a_reset_the_modem_is_looked_for_where_it_was() -> None:
+    async def scenario() -> None:
+        desk = Desk(vanishes=True)
+        desk.remedies = [remedy(desk, Rung.USB, "USB", cures=True)]
+        async with bench(desk) as it:
+            it.desk.mute = True
+            await it.ready(2)
+            assert it.desk.turns == [0, -1, 1, 0, 0, -1]
+
+    run(scenario())
+
+
 def test_a_modem_that_was_pulled_out_is_waited_for_without_a_word() -> None:
     async def scenario() -> None:
         async with bench() as it:
@@ -190,13 +217,13 @@ def test_each_opening_after_silence_is_another_turn_and_health_begins_anew() -> 
     async def scenario() -> None:
         async with bench() as it:
             it.desk.mute = True
-            await it.host.until(lambda: len(it.desk.turns) == 3)
+            await it.host.until(lambda: 2 in it.desk.turns)
             it.desk.mute = False
             await it.ready(2)
-            assert it.desk.turns == [0, 1, 2]
+            assert it.desk.turns[:6] == [0, -1, 1, 0, 1, 2]  # -1: it worked; the second 0: it was reset
             it.desk.hang_up()
             await it.ready(3)
-            assert it.desk.turns[-1] == 0
+            assert it.desk.turns[-2:] == [0, -1]
 
     run(scenario())
 

@@ -6,8 +6,7 @@ Which port is opened
     (``probe``). Where nothing is known they are asked at once, and each further turn passes over one more of those
     that answer. A port that is busy does not stop the others from being tried.
 
-    An interface has worked where the modem comes back with ``open(0)`` after it was given it: by the contract of
-    ``Place`` that is "after health". It is remembered by its number: ttys have other names after each reset.
+    The interface that worked is remembered by its number: ttys have other names after each reset.
 """
 
 from __future__ import annotations
@@ -117,9 +116,6 @@ class UsbPlace:
             PortGone: nothing is there, or every port is busy.
             AnswerTimeout: none of its ports answers.
         """
-        if turn == 0:
-            self._good = self._given if self._given is not None else self._good
-        self._given = None
         device = self._device
         if device is None or not device.ttys:
             raise PortGone(f"{self.name}: nothing is plugged in there")
@@ -158,3 +154,7 @@ class UsbPlace:
         self._port = tty.node
         self._refused(None)
         return port
+
+    def worked(self) -> None:
+        """The port that was opened last speaks AT."""
+        self._good = self._given

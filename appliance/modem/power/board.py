@@ -223,7 +223,7 @@ class Board:
         if layout.pwrkey is not None and layout.status is not None:
             remedies.append(Remedy(4, "power key", patience, self._toggle))
         elif layout.pwrkey is not None:
-            remedies.append(Remedy(4, "power key", patience, self._press_once))
+            remedies.append(Remedy(4, "power key", patience, self._press_once, cold=True))
             remedies.append(Remedy(4, "power key, off and on", patience, self._press_twice))
         if layout.enable is not None:
             remedies.append(Remedy(6, "supply", patience, self._cut))
