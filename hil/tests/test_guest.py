@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
+from hil.emulator.__main__ import identity
 from hil.emulator.persona import PERSONAS
 from hil.emulator.usbdevice import UsbDevice
 from hil.emulator.usbip import Exporter
@@ -22,11 +23,14 @@ from hil.guest.build import Impossible, image
 from hil.guest.hub import install, whole
 from hil.guest.machine import HOST, QEMU, Machine
 from hil.rig import Record, mosquitto_path
+from hil.rig.laws import sent_once_or_told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from hil.emulator.shape import Usb
+    from hil.guest.hub import Whole
+    from hil.rig import Modem
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -186,22 +190,113 @@ async def test_a_pulse_is_seen_and_an_input_is_driven(machine: Machine) -> None:
 # The hub on it.
 
 FRIEND = "+447700900821"
+UDEV = "[detect]\nudev = true\n"
+RESET = 5
+"""The GPIO line that is the reset line of the modem on the board."""
 REVIVED = 90.0
 """Seconds of promise M1."""
 
 
+async def both_ways(it: Whole, modem: Modem, text: str) -> None:
+    """A text out, which the network gets and reports, and one in, by this modem; told by MQTT and by HTTP."""
+    message = await it.api.send(to=FRIEND, text=f"{text} out", modem=modem.imei)
+    await it.observer.until_state(message["id"], "delivered", within=REVIVED)
+    assert [(sent.to, sent.text, sent.imsi) for sent in it.modems.sent()][-1] == (FRIEND, f"{text} out", modem.imsi)
+    start = len(it.observer.heard.items)
+    await it.modems.deliver(modem, f"{text} in")
+    heard = await it.observer.until_heard("received", start=start, within=REVIVED)
+    assert (heard.json["text"], heard.json["modem"]) == (f"{text} in", modem.imei)
+    assert f"{text} in" in [told["text"] for told in (await it.api.get("/api/v1/inbox"))["messages"]]
+
+
+async def status(it: Whole) -> dict[str, Any]:
+    """What the only emulated modem says of itself."""
+    found: dict[str, Any] = (await it.modems.do("status"))["modems"][0]
+    return found
+
+
 async def test_a_stick_is_found_by_udev_and_used_both_ways(machine: Machine, tmp_path: Path) -> None:
-    async with whole(machine, tmp_path, "quectel-ec2x") as it:
+    async with whole(machine, tmp_path, "quectel-ec2x", settings=UDEV) as it:
+        links = (await machine.shell("ls /dev/modemhub")).split()
+        assert sorted(link.rpartition("-")[2] for link in links) == ["if00", "if01", "if02", "if03"]
+        properties = await machine.shell("udevadm info --query=property /dev/modemhub/*-if02")
+        assert "ID_MODEMHUB=1" in properties.splitlines()
+        await both_ways(it, it.modems.all[0], "through option")
+
+
+async def test_two_modems_of_two_drivers_at_once(machine: Machine, tmp_path: Path) -> None:
+    async with whole(machine, tmp_path, "quectel-ec2x", "ublox-3g", settings=UDEV) as it:
+        quectel, ublox = it.modems.all
+        await both_ways(it, ublox, "through cdc_acm")
+        await both_ways(it, quectel, "through option")
+
+
+async def test_pulled_in_the_middle_of_a_send_and_put_back_nothing_is_lost(machine: Machine, tmp_path: Path) -> None:
+    # reports come when the hub is there for good: what a modem without storage for them is told meanwhile is lost
+    modem_of_test = {"submit_delay": 3.0, "report": "hold"}
+    async with whole(machine, tmp_path, "quectel-ec2x", settings=UDEV, modem=modem_of_test) as it:
+        texts = [f"text {n}" for n in range(4)]
+        ids = {text: (await it.api.send(to=FRIEND, text=text))["id"] for text in texts}
+        # the network has the second one, and its result is still to come
+        await it.modems.submits(2, within=REVIVED)
+        await it.modems.do("fault", kind="unplug")
         (modem,) = it.modems.all
-        links = await machine.shell("ls /dev/modemhub")
-        assert sorted(link.rpartition("-")[2] for link in links.split()) == ["if00", "if01", "if02", "if03"]
-        assert "ID_MODEMHUB=1" in await machine.shell("udevadm info --query=property /dev/modemhub/*-if02")
+        await it.observer.until_heard(f"modem/{modem.imei}/availability", b"offline", within=REVIVED)
+        await machine.run("udevadm", "wait", "--timeout=30", "--removed", "/dev/ttyUSB0")
+        await it.modems.do("set", submit_delay=0.0)
+        await it.modems.do("fault", kind="replug")
+        for number in ids.values():
+            await it.observer.until_state(number, "submitted", within=REVIVED)
+        await it.modems.do("release_reports")
+        for number in ids.values():
+            await it.observer.until_state(number, "delivered", within=REVIVED)
+        told = {(FRIEND, text): await it.api.get(f"/api/v1/messages/{number}") for text, number in ids.items()}
+        assert sent_once_or_told(it.modems, told) == []
+        assert [message["maybe_duplicate"] for message in told.values()] == [False, True, False, False]
 
-        message = await it.api.send(to=FRIEND, text="through the kernel")
+
+async def test_authorized_revives_a_modem_that_hangs_until_its_usb_starts_anew(
+    machine: Machine, tmp_path: Path
+) -> None:
+    async with whole(machine, tmp_path, "quectel-ec2x", settings=UDEV) as it:
+        await it.modems.do("fault", kind="wedged", until="usb")
+        message = await it.api.send(to=FRIEND, text="to a modem that hangs")
         await it.observer.until_state(message["id"], "delivered", within=REVIVED)
-        assert it.modems.texts() == [(FRIEND, "through the kernel")]
+        assert [text for _, text in it.modems.texts()] == ["to a modem that hangs"]
+        after = await status(it)
+        assert after["remedies"]["usb"] >= 1
+        assert after["boots"] == 0  # its power stayed
 
-        await it.modems.deliver(modem, "and back")
-        heard = await it.observer.until_heard("received", within=REVIVED)
-        assert (heard.json["text"], heard.json["modem"]) == ("and back", modem.imei)
-        assert (await it.api.get("/api/v1/inbox"))["messages"][0]["text"] == "and back"
+
+async def test_a_reset_line_on_gpiochip0_restarts_the_modem_on_it(machine: Machine, tmp_path: Path) -> None:
+    imei = identity(1)["imei"]
+    port = BY_ID.replace(IMEI, imei).format(2)
+    settings = f"""
+        [detect]
+        udev = false
+        [[modems]]
+        port = "{port}"
+        [modems.power]
+        chip = "/dev/gpiochip0"
+        reset = {{ line = {RESET}, active = "high" }}
+    """
+    lines = {"reset": {"line": RESET, "active": 1}}
+    pulses: list[tuple[bool, float]] = []
+    unwatch = machine.lines.watch(RESET, lambda level, lasted: pulses.append((level, lasted)))
+    try:
+        async with whole(machine, tmp_path, "quectel-ec2x", settings=settings, modem={"lines": lines}) as it:
+            unwire = machine.lines.outward(RESET, tmp_path / "m" / "gpio" / str(RESET))
+            try:
+                await it.modems.do("fault", kind="wedged", until="reset_line")
+                message = await it.api.send(to=FRIEND, text="after the reset line")
+                await it.observer.until_state(message["id"], "delivered", within=REVIVED)
+                assert [text for _, text in it.modems.texts()] == ["after the reset line"]
+                after = await status(it)
+                assert (after["boots"], after["remedies"]["reset_line"]) == (1, 1)
+                held = [lasted for level, lasted in pulses if not level]
+                assert len(held) == 1
+                assert held[0] >= 0.15  # the EC25's RESET_N is held 150 to 460 ms
+            finally:
+                unwire()
+    finally:
+        unwatch()
