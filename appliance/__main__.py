@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import __version__
 from appliance.errors import ModemhubError, SettingsError
@@ -360,21 +360,52 @@ def _events(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    """Ask the running hub, else the ports themselves."""
-    from appliance.modem import examine
+    """Ask the running hub for its modems, and look at everything else: buses, and ports that nobody has open."""
+    from appliance.modem import consult
     from appliance.settings import load
 
     settings = load(options.config)
-    if not settings.modems:
-        print(
-            'No modem ports in the settings: add [[modems]] with port = "/dev/ttyUSB2"; '
-            "modems are not yet found by themselves."
-        )
-        return FAILED
-    findings = [asyncio.run(examine(modem.port)) for modem in settings.modems]
+    running = _running_modems(options) if settings.http.listen is not None else None
+    for modem in running or ():
+        print(f"{modem['place']}: {_in_words(modem)}")
+    served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
+    named = [modem.port for modem in settings.modems if modem.port not in served]
+    findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
+    if running and not named:
+        findings = [finding for finding in findings if finding.port != "modems"]
     for finding in findings:
         print(f"{finding.port}: {finding.words}")
-    return FINE if all(finding.fine for finding in findings) else FAILED
+    able = all(modem["state"] == "ready" for modem in running or ())
+    return FINE if able and all(finding.fine for finding in findings) else FAILED
+
+
+def _running_modems(options: argparse.Namespace) -> list[dict[str, Any]] | None:
+    """The modems of the hub that runs on this machine; None: none runs."""
+    try:
+        with _local_api(options, scopes=["status"]) as request:
+            response = request("GET", "/api/v1/modems", None)
+            modems: list[dict[str, Any]] = json.loads(response.read())["modems"]
+    except ModemhubError:
+        return None
+    return modems
+
+
+def _in_words(modem: dict[str, Any]) -> str:
+    """How a modem of the running hub is, for a person."""
+    said = [f"{modem['manufacturer'] or 'a modem'} {modem['model'] or ''}".strip() + f", IMEI {modem['imei']}"]
+    said.append(f"profile {modem['profile']}, port {modem['port']}")
+    said.append(f"state: {modem['state'].replace('_', ' ')}")
+    if modem["registration"]:
+        said.append(f"registration: {modem['registration'].replace('_', ' ')}")
+    if modem["signal_dbm"] is not None:
+        said.append(f"signal {modem['signal_dbm']} dBm")
+    if modem["storage_full"]:
+        said.append(f"nearly full: {', '.join(modem['storage_full'])}")
+    if modem["recovery"]:
+        said.append(f"being done: {modem['recovery']}")
+    if modem["last_error"] and modem["state"] != "ready":
+        said.append(f"wrong: {modem['last_error']}")
+    return "; ".join(said)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def test_the_file_is_what_the_profiles_make_of_it() -> None:
 # ------------------------------------------------------------------------------------------------ form
 
 KEYS: Final = {"ACTION", "SUBSYSTEM", "SUBSYSTEMS", "TEST", "TAG", "GROUP", "MODE", "SYMLINK", "GOTO", "LABEL", "RUN"}
-KEYS_WITH_NAME: Final = {"ENV", "IMPORT"}
+KEYS_WITH_NAME: Final = {"ENV", "IMPORT", "ATTR"}
 TOKEN: Final = re.compile(r'([A-Z]+)(?:\{([A-Za-z_]+)\})?(==|!=|\+=|=)"([^"]*)"')
 
 
@@ -53,7 +53,7 @@ def test_every_line_is_a_rule() -> None:
     for tokens in parsed(TEXT):
         for key, name, operator, value in tokens:
             assert key in (KEYS_WITH_NAME if name else KEYS), key
-            compares = key in {"ACTION", "SUBSYSTEM", "SUBSYSTEMS", "TEST"}
+            compares = key in {"ACTION", "SUBSYSTEM", "SUBSYSTEMS", "TEST", "ATTR"}
             assert not compares or operator in {"==", "!="}
             assert operator != "+=" or key in {"TAG", "RUN", "SYMLINK"}
             labels += [value] if key == "LABEL" else []

@@ -13,18 +13,26 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected, SettingsError
-from appliance.modem import Modem, generic, shipped
-from appliance.modem.detect import Detector, Knowledge
-from appliance.modem.fixed import FixedPlace
-from appliance.modem.power import Board, Layout, UsbPower, boards, usb_path
+from appliance.modem import (
+    Board,
+    Detector,
+    FixedPlace,
+    Knowledge,
+    Layout,
+    Modem,
+    UsbPower,
+    boards,
+    generic,
+    shipped,
+    usb_path,
+)
 from appliance.types import ModemState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from appliance.hub.settings import DetectSettings, ModemSettings
-    from appliance.modem import ModemHost, Place, Profile, Remedy
-    from appliance.modem.detect import UsbPlace
+    from appliance.modem import ModemHost, Place, Profile, Remedy, UsbPlace
     from appliance.supervisor import Supervisor, Tended
     from appliance.types import Iccid
 

@@ -57,6 +57,8 @@ class Arriving:
         self._all_dirty = False
         self._direct: deque[tuple[str, int | None]] = deque(maxlen=_DIRECT)
         self.poison = Poison()
+        self.wanted = False
+        """A look everywhere is wanted, as soon as there is time."""
         self.deaf = False
         """A message was found of which nothing had been said."""
 
@@ -75,6 +77,11 @@ class Arriving:
     def look_everywhere(self) -> None:
         """Something may be in any storage."""
         self._all_dirty = True
+        self.wanted = False
+
+    def look_soon(self) -> None:
+        """The modem says that its storages are ready, full or changed; some say so without end."""
+        self.wanted = True
 
     def restarted(self) -> None:
         """The modem has started anew, or is gone."""

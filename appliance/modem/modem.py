@@ -118,6 +118,9 @@ WAKE_AGAIN: Final[tuple[float, ...]] = (1.0, 1.0, 1.0, 1.0)
 
 PREAMBLES: Final = ("AT", "ATE0", "ATV1")
 
+BEARER_PATIENCE: Final = 120.0
+"""Seconds that another bearer is given to find its network: a scan of all bands takes as long."""
+
 _LOOKS: Final = 6
 """Polls without registration between two looks at the SIM."""
 
@@ -564,6 +567,7 @@ class Modem:
         await self._well()
         self._next_poll = loop.time()
         next_sweep = loop.time() + self._sweep_every
+        next_look = loop.time()
         self._misses = self._setbacks = 0
         arriving.look_everywhere()
         due = False
@@ -576,6 +580,9 @@ class Modem:
                 await self._submitting.change_bearer()
                 if (loop.time() >= self._next_poll or self._sim.suspect) and not await self._watch_network():
                     return
+                if arriving.wanted and loop.time() >= next_look:
+                    next_look = loop.time() + self._intervals.again
+                    arriving.look_everywhere()
                 kept = await arriving.deliver()
                 kept = await arriving.follow_hints() and kept
                 kept = await arriving.sweep(unannounced=due) and kept
@@ -595,7 +602,8 @@ class Modem:
                     return
                 talk.strike(error)
                 continue
-            await talk.pause(max(min(self._next_poll, next_sweep) - loop.time(), 0))
+            soonest = min(self._next_poll, next_sweep, *([next_look] if arriving.wanted else []))
+            await talk.pause(max(soonest - loop.time(), 0))
 
     @property
     def _sweep_every(self) -> float:
@@ -619,6 +627,8 @@ class Modem:
         else:
             if self._misses > 1 or not self._attached:
                 await self._detach("not registered")
+                if self._network.lost_for >= BEARER_PATIENCE:
+                    await self._submitting.give_up_bearer()
                 if await self._network.search() is not None:
                     await self._soft_reset("no network")
                     self._talk.anew = "reset, because it found no network"
@@ -678,7 +688,7 @@ class Modem:
             case _ if _begins(line, self._talk.profile.bringup.boot_urcs):
                 self._on_boot(line)
             case _ if _begins(line, self._talk.profile.bringup.ready_urcs):
-                self._arriving.look_everywhere()
+                self._arriving.look_soon()
             case _:
                 return
         self._talk.wake.set()

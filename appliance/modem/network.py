@@ -106,6 +106,11 @@ class Network:
             if clock is not None:
                 talk.tell(network_time=clock.isoformat())
 
+    @property
+    def lost_for(self) -> float:
+        """Seconds without a network; 0 when registered."""
+        return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
+
     async def search(self) -> Step | None:
         """Not registered: say so, and do what is due; the step that is the session's to do (a reset), or None."""
         talk = self._talk
@@ -118,7 +123,7 @@ class Network:
                 " against that"
             )
         now = asyncio.get_running_loop().time()
-        if denied or self._lost_at is None or now - self._lost_at < _WITHOUT:
+        if denied or self.lost_for < _WITHOUT:
             return None
         steps = [_RADIO, *([_RESET] if talk.profile.power.resets else [])]
         step = self._ladder.due(Trouble.NO_NETWORK, steps, now=now)

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Submitting"]
 
-_STORAGE_FULL: Final = frozenset({"cms_208", "cms_211", "cms_320", "cms_322"})
+_STORAGE_FULL: Final = frozenset({"cms_208", "cms_211", "cms_320", "cms_322", "cms_531"})
+"""The standard's numbers, and 531 of BG9x and SIM7070; where that means something else, a sweep does no harm."""
 
 _BEARER: Final = frozenset(
     {
@@ -265,6 +266,15 @@ class Submitting:
         self._bearers_done_at = None
         if await talk.attempt(commands.Timed(command, commands.RADIO)) is not None:
             talk.tell(bearer=command.text, last_error=f"sending failed; now tried with {command.text}")
+
+    async def give_up_bearer(self) -> None:
+        """No network since another bearer was chosen: back to the family's last command, as modems are delivered."""
+        talk = self._talk
+        bearers = talk.profile.sms.bearers
+        if talk.status.bearer in {None, *(command.text for command in bearers[-1:])}:
+            return
+        await talk.attempt(commands.Timed(bearers[-1], commands.RADIO))
+        talk.tell(bearer=bearers[-1].text, last_error=f"no network with {talk.status.bearer}: that is given up")
 
     async def choose_bearer(self) -> None:
         """Give the command of the bearer again that was found, after the modem has started anew."""

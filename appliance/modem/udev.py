@@ -12,6 +12,8 @@ What the rules do
 
         /dev/modemhub/<ID_PATH>-if<number of the interface>
 
+    Hubs: the group may ask them what they can switch, which needs a node that it may write.
+
     A USB serial adapter or any other CDC ACM device is not claimed: nothing says that a modem is behind it.
 
 Theory of operation
@@ -43,6 +45,8 @@ _BEGIN: Final = """\
 # From the profiles in appliance/modem/profiles; change those, not this file.
 
 ACTION=="remove", GOTO="modemhub_end"
+SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{bDeviceClass}=="09", GROUP="modemhub", MODE="0664", \\
+  GOTO="modemhub_end"
 SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", GOTO="modemhub_ids"
 SUBSYSTEM!="tty", GOTO="modemhub_end"
 SUBSYSTEMS=="usb", GOTO="modemhub_tty"

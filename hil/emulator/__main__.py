@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.emulator.control import Control
+from hil.emulator.gpio import Lines
 from hil.emulator.inotify import Inotify
 from hil.emulator.modem import Modem, on_pty
 from hil.emulator.network import Ledger, Network
@@ -19,14 +21,21 @@ from hil.emulator.persona import PERSONAS
 from hil.emulator.settings import SettingError, Settings
 from hil.emulator.shape import UART
 from hil.emulator.sim import Sim, luhn_digit
+from hil.emulator.usb import PRELOAD, Bus, Testbed, Unavailable, library, on_usb, preloaded
 from hil.emulator.usbcable import over_usbip, over_usbredir
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hil.emulator.family import Persona
+    from hil.emulator.shape import Interface
     from hil.emulator.transport import CableFactory
 
 MAX_MODEMS: Final = 32
-_IDENTITY: Final = ("persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr",
-             "usbredir", "usbip")  # fmt: skip
+_IDENTITY: Final = (
+    "persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr",
+    "usb", "uart", "usbredir", "usbip", "power", "autostart", "lines",
+)  # fmt: skip
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -38,6 +47,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--report-delay", type=float, help="seconds from the result to the status report (0.05)")
     parser.add_argument("--pin", default="1234", help="the PIN of the SIMs (1234); asked for when sim is pin")
     parser.add_argument("--persona", default="generic", choices=sorted(PERSONAS), help="the modem family")
+    parser.add_argument(
+        "--usb", action="store_true", help="fake USB by umockdev: modems whose family has USB are on it"
+    )
+    parser.add_argument("--gpio", type=Path, metavar="DIR", help="GPIO lines as files: DIR/<n> is 0 or 1")
     return parser.parse_args(argv)
 
 
@@ -53,15 +66,31 @@ def identity(n: int) -> dict[str, str]:
     }
 
 
-def _elsewhere(own: dict[str, Any]) -> CableFactory | None:
-    """The cable of a modem that is a USB device for another kernel: ``usbredir`` PATH, ``usbip`` PORT."""
-    if "usbredir" in own:
-        return over_usbredir(Path(own["usbredir"]))
-    return over_usbip(int(own["usbip"])) if "usbip" in own else None
+def _attached(
+    own: dict[str, Any], family: Persona, *, link: Path, watcher: Inotify, bus: Bus | None
+) -> tuple[Sequence[Interface], CableFactory]:
+    """Where a modem hangs: on another kernel (``usbredir`` PATH, ``usbip`` PORT), on the fake bus, or on a pty."""
+    usb = family.usb
+    if "usbredir" in own or "usbip" in own:
+        if usb is None:
+            raise ValueError(f"{family.name} has no USB")
+        far = over_usbredir(Path(own["usbredir"])) if "usbredir" in own else over_usbip(int(own["usbip"]))
+        return usb.interfaces, far
+    if bus is not None and usb is not None and not own.get("uart", False):
+        return usb.interfaces, on_usb(bus, own.get("usb"))
+    return UART, on_pty(link, watcher)
 
 
 def build(
-    words: list[dict[str, Any]], *, directory: Path, network: Network, watcher: Inotify, pin: str, persona: str
+    words: list[dict[str, Any]],
+    *,
+    directory: Path,
+    network: Network,
+    watcher: Inotify,
+    pin: str,
+    persona: str,
+    bus: Bus | None,
+    lines: Lines | None,
 ) -> list[Modem]:
     """The modems of a configuration; raises ValueError in words."""
     modems: list[Modem] = []
@@ -78,18 +107,20 @@ def build(
         if state in ("pin", "puk"):
             sim.pin_enabled, sim.unlocked, sim.pin_left = True, False, 3 if state == "pin" else 0
         family = PERSONAS[str(own.get("persona", persona))]
-        far = _elsewhere(own)
-        if far is not None and family.usb is None:
-            raise ValueError(f"{family.name} has no USB")
+        interfaces, cable = _attached(own, family, link=directory / f"modem{n}", watcher=watcher, bus=bus)
         modem = Modem(
             f"modem{n}", imei=who["imei"], sim=sim, persona=family,
-            settings=settings, network=network, loop=network.loop,
-            interfaces=family.usb.interfaces if far is not None and family.usb is not None else UART,
-            cable=far or on_pty(directory / f"modem{n}", watcher),
+            settings=settings, network=network, loop=network.loop, interfaces=interfaces, cable=cable,
         )  # fmt: skip
         for name, limit in own.get("storage_limits", {}).items():
             modem.memories[name].limit = int(limit)
         modem.mr = int(own.get("mr", 0)) % 256
+        modem.off_at_first = own.get("power", "on") == "off"
+        if lines is not None and "lines" in own:
+            # without a power key, off can only mean that its supply is
+            modem.supplied = not (modem.off_at_first and "enable" in own["lines"] and "pwrkey" not in own["lines"])
+            lines.wire(modem, own["lines"])
+        modem.autostart = bool(own.get("autostart", modem.autostart))
         modems.append(modem)
     return modems
 
@@ -118,23 +149,31 @@ async def serve(arguments: argparse.Namespace, directory: Path) -> None:
     ledger = Ledger(ledger_path)
     network = Network(ledger, loop)
     watcher = Inotify(loop)
+    words = _configuration(arguments)
+    bus = Bus(Testbed(), watcher, loop) if arguments.usb else None
+    wired = arguments.gpio is not None or any("lines" in own for own in words)
+    lines = Lines(arguments.gpio or directory / "gpio", network, loop) if wired else None
+    if bus is not None and lines is not None:
+        (bus.testbed.root / "dev").mkdir(exist_ok=True)
+        (bus.testbed.root / "dev/gpiochip0").symlink_to((lines.directory / "gpiochip0").resolve())
     modems = build(
-        _configuration(arguments), directory=directory, network=network, watcher=watcher, pin=arguments.pin,
-        persona=arguments.persona,
+        words, directory=directory, network=network, watcher=watcher, pin=arguments.pin,
+        persona=arguments.persona, bus=bus, lines=lines,
     )  # fmt: skip
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     for modem in modems:
         modem.start()
-    control = Control(modems, network)
+    control = Control(modems, network, bus=bus, lines=lines)
     await control.listen(control_path)
-    told = [
-        {"name": m.name, "port": m.line.place, "imei": m.imei, "imsi": m.sim.imsi, "iccid": m.sim.iccid,
-         "number": m.sim.number}
-        for m in modems
-    ]  # fmt: skip
-    ready = {"ready": True, "control": str(control_path), "ledger": str(ledger_path), "modems": told}
+    ready: dict[str, Any] = {
+        "ready": True, "control": str(control_path), "ledger": str(ledger_path), "modems": [_told(m) for m in modems]
+    }  # fmt: skip
+    if bus is not None:
+        ready |= {"udev": str(bus.testbed.root), "preload": PRELOAD}
+    if lines is not None:
+        ready |= {"gpio": str(lines.directory)}
     print(json.dumps(ready), flush=True)
     try:
         await stop.wait()
@@ -142,20 +181,39 @@ async def serve(arguments: argparse.Namespace, directory: Path) -> None:
         await control.close()
         for modem in modems:
             modem.unplug()
+        if bus is not None:
+            bus.close()
+        if lines is not None:
+            lines.close()
         watcher.close()
         ledger.close()
         with contextlib.suppress(FileNotFoundError):
             control_path.unlink()
 
 
+def _told(modem: Modem) -> dict[str, Any]:
+    """A modem in the ready line; ``usb`` is its path in /sys, null on a UART or while it is off."""
+    return {
+        "name": modem.name, "port": modem.line.place, "imei": modem.imei, "imsi": modem.sim.imsi,
+        "iccid": modem.sim.iccid, "number": modem.sim.number, "usb": modem.cable.status().get("path"),
+    }  # fmt: skip
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 after a signal, 2 for a wrong configuration."""
     try:
         arguments = _arguments(argv)
+        if arguments.usb and not preloaded():
+            library()
+            os.execve(
+                sys.executable,
+                [sys.executable, *sys.orig_argv[1:]],
+                os.environ | {"LD_PRELOAD": " ".join(filter(None, (os.environ.get("LD_PRELOAD"), PRELOAD)))},
+            )
         arguments.directory.mkdir(parents=True, exist_ok=True)
         (arguments.directory / "control").unlink(missing_ok=True)
         asyncio.run(serve(arguments, arguments.directory))
-    except (SettingError, ValueError, KeyError) as error:
+    except (SettingError, ValueError, KeyError, Unavailable) as error:
         print(f"hil.emulator: {error}", file=sys.stderr)
         return 2
     return 0

@@ -15,13 +15,16 @@ from hil.emulator import ussd
 from hil.emulator.faults import FAULTS
 from hil.emulator.modem import swap
 from hil.emulator.settings import KEYS
+from hil.emulator.usb import Stranger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from hil.emulator.gpio import Lines
     from hil.emulator.modem import Modem
     from hil.emulator.network import Network
+    from hil.emulator.usb import Bus
 
 LINE_LIMIT: Final = 16 * 1024 * 1024
 CALL_INTERVAL: Final = 3.0
@@ -35,9 +38,13 @@ class ControlError(Exception):
 class Control:
     """The verbs, over the modems and the network."""
 
-    def __init__(self, modems: list[Modem], network: Network) -> None:
+    def __init__(
+        self, modems: list[Modem], network: Network, *, bus: Bus | None = None, lines: Lines | None = None
+    ) -> None:
         self.modems = modems
         self.network = network
+        self._bus = bus
+        self._lines = lines
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -93,6 +100,20 @@ class Control:
         if not found:
             raise ControlError("no such modem: " + ", ".join(f"{key} {words[key]}" for key in keys))
         return found
+
+    @property
+    def bus(self) -> Bus:
+        """The USB bus; raises ControlError without one."""
+        if self._bus is None:
+            raise ControlError("there is no USB bus: start with --usb")
+        return self._bus
+
+    @property
+    def lines(self) -> Lines:
+        """The GPIO lines; raises ControlError without any."""
+        if self._lines is None:
+            raise ControlError("there are no GPIO lines: start with --gpio, or give a modem lines")
+        return self._lines
 
     def one(self, words: Mapping[str, Any]) -> Modem:
         """The single modem that a verb names; the only one when there is one."""
@@ -205,6 +226,37 @@ async def _swap(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+async def _line(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """Drive a GPIO ``line`` to ``level``; without one, tell its level."""
+    line = int(words["line"])
+    if "level" in words:
+        control.lines.drive(line, int(words["level"]), by="control")
+    return {"level": control.lines.level(line)}
+
+
+async def _usb_plug(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """Plug a device that is no modem: ``what``, and ``at`` which position."""
+    stranger = Stranger.of(control.bus, str(words["what"]), words.get("at"))
+    return {"position": stranger.position, "path": stranger.path, "ttys": sorted(stranger.ttys.values())}
+
+
+async def _usb_unplug(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """Pull out what ``usb_plug`` plugged ``at`` this position."""
+    gadget = control.bus.gadgets.get(str(words["at"]))
+    if not isinstance(gadget, Stranger):
+        raise ControlError(f"no device of usb_plug is at {words['at']}")
+    control.bus.vanish(gadget)
+    del control.bus.gadgets[gadget.position]
+    return {}
+
+
+async def _usb_mode(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
+    """A mode switch: the modem returns as ``id`` "vid:pid", or as itself when that is empty."""
+    control.bus  # noqa: B018 - raises without one
+    control.one(words).switch_mode(str(words["id"]))
+    return {}
+
+
 async def _ussd(control: Control, words: Mapping[str, Any]) -> dict[str, Any]:
     """``script``: what the network answers from now on; or ``text``, ``status``, ``next``: the network speaks first."""
     modem = control.one(words)
@@ -298,6 +350,10 @@ VERBS: Final[Mapping[str, Callable[[Control, Mapping[str, Any]], Awaitable[dict[
     "set": _set,
     "fault": _fault,
     "ussd": _ussd,
+    "line": _line,
+    "usb_plug": _usb_plug,
+    "usb_unplug": _usb_unplug,
+    "usb_mode": _usb_mode,
     "release_reports": _release_reports,
     "ledger": _ledger,
     "call": _call,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODIFY: Final = 0x02
-CLOSE: Final = 0x08 | 0x10
+CLOSE_WRITE: Final = 0x08
+CLOSE: Final = CLOSE_WRITE | 0x10
 OPEN: Final = 0x20
 _IN_NONBLOCK: Final = 0o4000
 _IN_CLOEXEC: Final = 0o2000000
@@ -44,8 +45,10 @@ class Inotify:
         self._watched[handle] = told
         return handle
 
-    def forget(self, handle: int) -> None:
-        self.drain()
+    def forget(self, handle: int, *, unheard: bool = False) -> None:
+        """End a watch; what it had to tell is told first, unless it may go ``unheard``."""
+        if not unheard:
+            self.drain()
         if self._watched.pop(handle, None) is not None:
             self._libc.inotify_rm_watch(self._fd, handle)
 

@@ -197,6 +197,7 @@ class Wire:
     """The cable of a modem on a UART: one line, which stays when the modem is off."""
 
     usb = False
+    powered_by_host = True
 
     def __init__(self, line: PtyLine) -> None:
         self.lines: Sequence[PtyLine] = (line,)

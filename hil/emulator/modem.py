@@ -117,10 +117,13 @@ class Modem:
         self.registers = self._fresh()
         self.cfun = 1
         self.supplied = True
+        self.off_at_first = False
         self.on = False
         self.autostart = True
         """False: with the supply alone it does not start; it waits for its power key."""
-        self.booting = self.stopping = False
+        self.booting = self.stopping = self.in_reset = False
+        self.harm: list[str] = []
+        """What was done to it that its data sheet forbids."""
         self.sim_up = self.sms_up = True
         self.sim_busy = False
         self.synced = True
@@ -175,16 +178,15 @@ class Modem:
         return fresh
 
     def start(self) -> None:
-        """Plug in, booted long ago: no boot lines."""
+        """Plug in, booted long ago: no boot lines; or supplied, but not switched on."""
+        if self.off_at_first:
+            if not self.cable.usb:
+                self.cable.plug()
+            return
         self.cable.plug()
         self.on = True
         self.update_registration()
         self._chat()
-
-    def start_off(self) -> None:
-        """Supplied, but not switched on."""
-        if not self.cable.usb:
-            self.cable.plug()
 
     def _end(self) -> None:
         """Everything that a modem without power forgets."""
@@ -295,7 +297,7 @@ class Modem:
         """A new pty under the old symlink, or the device again; the modem boots."""
         if self.cable.plugged:
             self.unplug()
-        self.supplied = True
+        self.supplied = self.cable.powered_by_host
         if not self.cable.usb:
             self.cable.plug()
         self.power_up()
@@ -310,10 +312,38 @@ class Modem:
             if self.autostart:
                 self.power_up()
         else:
+            if self.on:
+                self.harm.append("supply cut while running")
             self.remedy("supply")
-            self.supplied = False
+            self.supplied = self.in_reset = False
             self.power_down()
         self.network.changed()
+
+    def power_key(self) -> None:
+        """The key was held long enough: on or off."""
+        if not self.remedy("power_key"):
+            return
+        if self.on:
+            self.shut_down()
+        else:
+            self.power_up()
+
+    def hold_in_reset(self) -> None:
+        """The reset line was held long enough: dead until it is let go. One that is off stays off."""
+        if (self.on or self.booting) and self.remedy("reset_line"):
+            self.power_down()
+            self.in_reset = True
+
+    def leave_reset(self) -> None:
+        """The reset line was let go."""
+        if self.in_reset:
+            self.in_reset = False
+            self.power_up()
+
+    def set_flight(self, flying: bool) -> None:
+        """The flight mode line."""
+        self.cfun = 4 if flying else 1
+        self.update_registration()
 
     def shut_down(self) -> None:
         """Switch off in order: the farewell, off the network, and after ``shutdown_delay`` dead."""
@@ -374,6 +404,16 @@ class Modem:
         self.cable.renumber()
         for session in self.sessions:
             session.restart()
+        self.network.changed()
+
+    def switch_mode(self, usb_id: str) -> None:
+        """Return on the bus as another device (a mode switch), or as itself with an empty id; it lives on."""
+        self.settings.set("reboot_as", usb_id)
+        self.cable.unplug()
+        for session in self.sessions:
+            session.restart()
+        if self.on:
+            self.cable.plug()
         self.network.changed()
 
     def usb_restarted(self) -> None:
@@ -863,6 +903,7 @@ class Modem:
             "ports": [{"interface": s.interface.number, "role": s.interface.role, "port": s.line.place,
                        "users": s.line.users, "state": s.state, "heard": s.heard} for s in self.sessions],
             "urcs": self.urc_role, "usb": self.cable.status(), "remedies": dict(self.remedies),
+            "harm": list(self.harm),
             "echo": self.primary.parameters.echo, "cmee": r.cmee, "cgsms": r.cgsms, "technology": self.technology,
             "csms": r.csms, "cmgf": r.cmgf, "cnmi": list(r.cnmi), "cpms": list(r.cpms), "csca": r.csca,
             "registered": self.registered, "creg": self.stat("+CREG"), "cgreg": self.stat("+CGREG"),

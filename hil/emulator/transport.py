@@ -68,6 +68,10 @@ class Cable(Protocol):
     @property
     def plugged(self) -> bool: ...
 
+    @property
+    def powered_by_host(self) -> bool:
+        """False while the host has cut the supply of this place."""
+
     def plug(self) -> None:
         """Appear."""
 

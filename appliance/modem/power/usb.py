@@ -68,11 +68,11 @@ _DEVICE: Final = re.compile(r"\d+-\d+(\.\d+)*")
 _ROOT_HUB: Final = re.compile(r"usb\d+")
 
 
-async def write_sysfs(path: Path, text: str) -> None:
+async def write_sysfs(path: Path, text: str, *, within: float = WRITE_TIMEOUT) -> None:
     """Write an attribute.
 
     Raises:
-        PowerFailed: it is not there, this user may not, the kernel refuses, or it does not return in 8 s.
+        PowerFailed: it is not there, this user may not, the kernel refuses, or it does not return in time.
     """
 
     def write() -> None:
@@ -83,7 +83,7 @@ async def write_sysfs(path: Path, text: str) -> None:
             os.close(file)
 
     try:
-        await in_thread(write, WRITE_TIMEOUT, f"write {path}")
+        await in_thread(write, within, f"write {path}")
     except TimeoutError:
         raise PowerFailed(f"{path}: the kernel does not return from writing it: the bus is wedged") from None
     except FileNotFoundError:
