@@ -51,6 +51,8 @@ SITE: Final = "/opt/modemhub/lib"
 """Where the wheels of the hub's dependencies are in the guest."""
 SIZE: Final = "1536M"
 """Of the file system; the file is sparse, 500 MB are used."""
+KEPT: Final = 3
+"""Images that stay: checkouts of several branches may share a cache, and an image has 500 MB."""
 NEEDED: Final = ("mmdebstrap", "arch-test", "mke2fs")
 BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
 HANDLER: Final = "qemu-aarch64"
@@ -158,6 +160,8 @@ def _appears(place: Path) -> Iterator[Path]:
     began = time.monotonic()
     try:
         yield fresh
+        if place.exists():
+            return  # another checkout that shares the cache was faster
         fresh.rename(place)
         _say(f"{place.name}: {time.monotonic() - began:.0f} s")
     finally:
@@ -314,7 +318,15 @@ def build() -> Image:
             (root / "boot/initrd.img").rename(fresh / "initrd.img")
             _run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, fresh / "root.ext4", SIZE], log=log)
             shutil.rmtree(root)
+    _forget_old()
     return wanted
+
+
+def _forget_old() -> None:
+    """Remove all images but the newest ``KEPT``."""
+    images = sorted(CACHE.glob("image-*/"), key=lambda place: place.stat().st_mtime, reverse=True)
+    for place in images[KEPT:]:
+        shutil.rmtree(place)
 
 
 def main(argv: list[str] | None = None) -> int:

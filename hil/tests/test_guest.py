@@ -159,17 +159,23 @@ async def test_authorized_is_seen_by_the_device_as_two_configurations(machine: M
 
 
 async def test_vhci_attaches_a_modem_over_usbip_as_a_real_pi_would(machine: Machine) -> None:
-    exporter = Exporter(Parrot(EC25).device)
+    imported: Record[bool] = Record("imports of the device")
+    exporter = Exporter(Parrot(EC25).device, changed=imported.add)
     port = await exporter.listen()
+    await machine.run("sh", "-c", "cat > /run/attach.py", stdin=ATTACH)
+    keeper = ["systemd-run", "--quiet", "--collect", "--unit=attach", "python3", "/run/attach.py", "--keep"]
+    await machine.run(*keeper, HOST, str(port))
     try:
-        await machine.run("python3", "-", HOST, str(port), stdin=ATTACH)
         await appear(machine, *(BY_ID.format(n) for n in range(4)))
         assert "vhci_hcd" in await machine.shell(f"udevadm info --query=path {BY_ID.format(2)}")
         assert await talk(machine, BY_ID.format(2)) == repr(b"\r\nOK\r\n")
         exporter.pull()
-        await vanish(machine, *(BY_ID.format(n) for n in range(4)))
+        await imported.until(lambda items: items == [True, False, True], "second import")
+        await appear(machine, *(BY_ID.format(n) for n in range(4)))
     finally:
+        await machine.run("systemctl", "stop", "attach.service")
         await exporter.close()
+    await vanish(machine, *(BY_ID.format(n) for n in range(4)))
 
 
 async def test_a_pulse_is_seen_and_an_input_is_driven(machine: Machine) -> None:
