@@ -177,6 +177,11 @@ class Fleet:
         """How many modems there should be: those of the settings, and those that were found."""
         return len(self._modems)
 
+    @property
+    def states(self) -> list[ModemState]:
+        """How each modem is."""
+        return [modem.status.state for modem, _ in self._modems.values()]
+
     def find(self, imei: str) -> Modem:
         """The modem with this IMEI, whether it can send or not.
 

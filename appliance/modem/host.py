@@ -54,6 +54,7 @@ class ModemStatus:
         signal_dbm: the signal in dBm.
         storage: (used, total) by storage.
         full: storages that are nearly full although they are swept: something in them cannot be read or deleted.
+        unreadable: messages that make the modem start anew when they are read, as ``ME 7``: left where they are.
         bearer: the command that chose the bearer for short messages; None: the modem's own choice.
         network_time: the network's clock when it was last looked at, RFC 3339: a hint, nothing is decided by it.
         last_error: the last thing that went wrong, in words.
@@ -77,6 +78,7 @@ class ModemStatus:
     signal_dbm: int | None = None
     storage: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
     full: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     bearer: str | None = None
     network_time: str | None = None
     last_error: str | None = None

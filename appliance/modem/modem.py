@@ -45,9 +45,9 @@ from appliance.errors import AnswerTimeout, ModemError, PortGone, PowerFailed, S
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
-from appliance.modem.channel import Channel, Silent
+from appliance.modem.channel import PREAMBLE_TIMEOUT, Channel, Silent
 from appliance.modem.host import RungTaken
-from appliance.modem.ladder import Ladder, Memory, Rung, Step, Trouble
+from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
 from appliance.modem.profile import choose, generic
 from appliance.modem.sim import Sim
@@ -159,7 +159,7 @@ class Modem:
         self._network = Network(talk)
         self._arriving = Arriving(talk)
         self._calls = Calls(self._called)
-        self._ussd = Ussd(talk)
+        self._ussd = Ussd(talk, silent=self._suspect_silence)
         self._submitting = Submitting(
             talk,
             able=lambda: self._attached and talk.steady and not self._sim.changed,
@@ -242,6 +242,8 @@ class Modem:
             await self._submitting.settle(channel)
             talk.channel = None
             self._calls.end()
+            self._ringing = False
+            self._ussd.ended(why)
             await channel.close()
             talk.tell(
                 state=self._busy(ModemState.GONE),
@@ -254,7 +256,9 @@ class Modem:
         """The state to tell where nothing is known: what is done about a trouble comes first."""
         if self._trouble is None:
             return otherwise
-        return ModemState.NEEDS_HANDS if self._needs_hands else ModemState.RECOVERING
+        if not self._needs_hands:
+            return ModemState.RECOVERING
+        return ModemState.GONE if self._trouble is Trouble.ABSENT else ModemState.NEEDS_HANDS
 
     @property
     def _needs_hands(self) -> bool:
@@ -279,13 +283,13 @@ class Modem:
                     patience = WAKE_AGAIN
                     continue
             await self._detach(talk.anew or "set up anew")
-            self._arriving.restarted()
             if self._cycle is not None:
                 raise PortGone(f"{talk.status.port}: closed for a power cycle")
             if talk.restart is not None:
                 await self._soft_reset("asked for")
             else:
                 talk.tell(state=ModemState.RECOVERING, last_error=talk.anew, recovery="setting it up again")
+                self._arriving.restarted()
                 await asyncio.sleep(self._intervals.settle)
             patience = _attempts(talk.profile.bringup.boot_time + MARGIN)
 
@@ -331,16 +335,15 @@ class Modem:
     def _steps(self) -> list[Step]:
         """What can be done to this modem, in the order of the rungs."""
         bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        patience = VANISH if self._place.vanishes else bringup.boot_time
-        heard = self._talk.status.imei is not None
+        remedies = self._place.remedies
+        # Where its start cannot be seen it has to be waited for, unless what comes next starts it again in any case.
+        seen = self._place.vanishes or (bool(remedies) and not remedies[0].key)
+        patience = VANISH if seen else bringup.boot_time
+        hangs = self._talk.status.imei is not None and not self._needs_hands
         return [
             REOPEN,
             *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(
-                Step(remedy.rung, remedy.name, remedy.patience)
-                for remedy in self._place.remedies
-                if not (remedy.cold and heard)
-            ),
+            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in remedies if not (remedy.cold and hangs)),
         ]
 
     async def _climb(self) -> Step | None:
@@ -360,7 +363,7 @@ class Modem:
             if step is None:
                 if ladder.needs_hands:
                     self._talk.tell(
-                        state=ModemState.NEEDS_HANDS,
+                        state=self._busy(ModemState.NEEDS_HANDS),
                         recovery="nothing helped: a person is needed; tried again by itself",
                     )
                 return None
@@ -409,8 +412,8 @@ class Modem:
         """
         left = self._patience_until - asyncio.get_running_loop().time()
         within = max(left, MARGIN) if self._trouble is not None and (step or left > 0) else None
-        if within is None and self._place.remedies:
-            within = self._intervals.absent
+        if within is None and any(remedy.rung in CLIMBS[Trouble.ABSENT] for remedy in self._place.remedies):
+            within = self._intervals.absent * (10 if self._needs_hands else 1)
         try:
             async with asyncio.timeout(within):
                 await self._place.present()
@@ -448,6 +451,7 @@ class Modem:
         """Reset the modem by its own command; it answers probes again afterwards, or the port ends."""
         talk = self._talk
         asked, talk.restart = talk.restart, None
+        self._ussd.ended(f"reset: {why}")
         talk.tell(state=ModemState.RECOVERING, recovery=RESET, last_error=f"reset: {why}")
         try:
             for command in talk.profile.power.resets:
@@ -505,6 +509,7 @@ class Modem:
             raise AnswerTimeout(f"{talk.status.port}: two identities")
         if imei != talk.status.imei:
             talk.tell(imei=imei, imsi=None, iccid=None, number=None, bearer=None)
+            self._submitting.forget_bearers()
             if self._trouble is None:
                 self._ladder = Ladder(await self._memory())
         talk.tell(
@@ -535,7 +540,7 @@ class Modem:
             wait = await self._sim.step(tries)
             if wait is None:
                 if talk.status.imsi != before:
-                    self._arriving.poison.forget()
+                    self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
                 await self._well()
@@ -695,6 +700,7 @@ class Modem:
 
     def _on_boot(self, line: str) -> None:
         self._talk.anew = f"the modem has started anew ({line[:32]})"
+        self._ussd.ended(self._talk.anew)
         if self._talk.channel is not None:
             self._talk.channel.interrupt()
 
@@ -704,6 +710,10 @@ class Modem:
             return
         self._talk.host.called(imei, imsi, number)
         self._ringing = self._hang_up
+        self._talk.wake.set()
+
+    def _suspect_silence(self) -> None:
+        self._submitting.suspect = True
         self._talk.wake.set()
 
     def _suspect_sim(self) -> None:
@@ -773,8 +783,8 @@ class Modem:
 
 
 def _attempts(seconds: float) -> tuple[float, ...]:
-    """Attempts to wake a modem for so long."""
-    return (1.0,) * max(round(seconds), len(WAKE_AGAIN))
+    """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
+    return (1.0,) * max(round(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 
 def _begins(line: str, beginnings: tuple[str, ...]) -> bool:
