@@ -20,7 +20,7 @@ from hil.emulator.usbip import Exporter
 from hil.emulator.usbredir import Plug
 from hil.guest import attach
 from hil.guest.build import Impossible, image
-from hil.guest.hub import install, whole
+from hil.guest.hub import RULES, install, whole
 from hil.guest.machine import HOST, QEMU, Machine
 from hil.rig import Record, mosquitto_path
 from hil.rig.laws import sent_once_or_told
@@ -219,6 +219,12 @@ async def status(it: Whole) -> dict[str, Any]:
     """What the only emulated modem says of itself."""
     found: dict[str, Any] = (await it.modems.do("status"))["modems"][0]
     return found
+
+
+async def test_udevadm_finds_no_fault_in_the_rules(machine: Machine) -> None:
+    await install(machine)
+    said = await machine.shell(f"udevadm verify {RULES}/70-modemhub.rules")  # its exit code is the verdict
+    assert "1 udev rules file" in said
 
 
 async def test_a_stick_is_found_by_udev_and_used_both_ways(machine: Machine, tmp_path: Path) -> None:
