@@ -144,6 +144,7 @@ async def _supervise(settings: Settings) -> None:
             modems=settings.modems,
             detect=settings.detect,
             hang_up=settings.calls.hang_up,
+            reboot=_reboot_machine if settings.recovery.reboot_machine else None,
             sim_settings=settings.sims,
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),
@@ -170,6 +171,14 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
+
+
+async def _reboot_machine() -> None:
+    """Ask systemd for a restart of the machine; what it says goes to the log."""
+    process = await asyncio.create_subprocess_exec("systemctl", "reboot")
+    code = await process.wait()
+    if code != 0:
+        log.error("systemctl reboot ended with %d: may this service ask for it?", code)
 
 
 def _crash_point(wish: str | None) -> Callable[[str, str], None] | None:
@@ -370,7 +379,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"{modem['place']}: {_in_words(modem)}")
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
     named = [modem.port for modem in settings.modems if modem.port not in served]
-    findings = asyncio.run(consult(named, buses=settings.detect.udev))
+    findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
     if running and not named:
         findings = [finding for finding in findings if finding.port != "modems"]
     for finding in findings:

@@ -21,7 +21,14 @@ from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, Pydanti
 
 from appliance.errors import SettingsError
 from appliance.http.settings import HttpSettings
-from appliance.hub.settings import CallSettings, DetectSettings, ModemSettings, PolicySettings, SimSettings
+from appliance.hub.settings import (
+    CallSettings,
+    DetectSettings,
+    ModemSettings,
+    PolicySettings,
+    RecoverySettings,
+    SimSettings,
+)
 from appliance.mqtt.settings import MqttSettings
 from appliance.store.settings import StoreSettings
 
@@ -58,6 +65,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     detect: DetectSettings = DetectSettings()
     calls: CallSettings = CallSettings()
+    recovery: RecoverySettings = RecoverySettings()
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     log: LogSettings = LogSettings()

@@ -10,6 +10,7 @@
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     inbound       what arrives: committed raw, decoded from the row
     fleet         the modems that are run: of the settings, and found by themselves
+    last_resort   the machine itself, when every modem is dead
     roster        which modems and SIMs there are
     settings      what a user may set about all this
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected, SettingsError
-from appliance.hub.roster import UNHEARD
 from appliance.modem import (
     Board,
     Detector,
@@ -183,6 +182,11 @@ class Fleet:
         """How many modems there should be: those of the settings, and those that were found."""
         return len(self._modems)
 
+    @property
+    def states(self) -> list[ModemState]:
+        """How each modem is."""
+        return [modem.status.state for modem, _ in self._modems.values()]
+
     def find(self, imei: str) -> Modem:
         """The modem with this IMEI, whether it can send or not; where it was before is no place to find it.
 
@@ -194,7 +198,7 @@ class Fleet:
             raise Rejected("no_such_modem", f"there is no modem {imei} here", pointer="/imei")
         return max(
             known,
-            key=lambda modem: (modem.status.state not in UNHEARD, modem.status.state is not ModemState.GONE),
+            key=lambda modem: (modem.status.state.heard, modem.status.state is not ModemState.GONE),
         )
 
     def rescan(self) -> None:

@@ -20,6 +20,7 @@ from appliance.hub.countries import home_country
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.fleet import Fleet
 from appliance.hub.inbound import Inbound
+from appliance.hub.last_resort import LastResort
 from appliance.hub.outbound import Dispatcher
 from appliance.hub.roster import Roster
 from appliance.hub.settings import DetectSettings
@@ -114,6 +115,7 @@ class Hub:
         modems: Sequence[ModemSettings] = (),
         detect: DetectSettings | None = None,
         hang_up: bool = True,
+        reboot: Callable[[], Awaitable[None]] | None = None,
         sim_settings: Mapping[str, SimSettings] | None = None,
         retention_days: float = 30.0,
         public_settings: Mapping[str, Any] | None = None,
@@ -141,6 +143,7 @@ class Hub:
             remarked=self._roster.touch,
             hang_up=hang_up,
         )
+        self._last_resort = LastResort(journal, clock, states=lambda: self._fleet.states, reboot=reboot)
         self._dispatchers: dict[Imsi, Dispatcher] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
         self._unable_since: dict[Imsi, int] = {}
@@ -199,6 +202,7 @@ class Hub:
                     self._wake(imsi)
             await self._journal.write(inbound.give_up, window_ms=int(self._policy.incomplete_after * 1000))
             await self._fail_over()
+            await self._last_resort.look()
             if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
                 retained_at = self._clock.now()
                 window_ms = int(self._policy.report_wait * 1000)

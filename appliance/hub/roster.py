@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from appliance.modem import Modem, ModemStatus
     from appliance.types import Imei, Imsi
 
-__all__ = ["UNHEARD", "Roster"]
-
-UNHEARD = frozenset({ModemState.GONE, ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS})
-"""States in which a modem has not said who it is: the IMEI is that of the one that was there last."""
+__all__ = ["Roster"]
 
 
 class Roster:
@@ -40,7 +37,7 @@ class Roster:
         """A modem says how it is; what another place says of a modem that has moved since is no news of it."""
         if status.imei is None:
             return
-        if status.state not in UNHEARD:
+        if status.state.heard:
             self._places[status.imei] = status.place
         if self._places.setdefault(status.imei, status.place) != status.place:
             return

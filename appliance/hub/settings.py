@@ -10,7 +10,7 @@ from appliance.hub.destinations import is_allowance
 from appliance.modem.settings import PowerSettings
 from appliance.types import OnInDoubt
 
-__all__ = ["CallSettings", "DetectSettings", "ModemSettings", "PolicySettings", "SimSettings"]
+__all__ = ["CallSettings", "DetectSettings", "ModemSettings", "PolicySettings", "RecoverySettings", "SimSettings"]
 
 
 class PolicySettings(BaseModel):
@@ -79,6 +79,15 @@ class CallSettings(BaseModel):
 
     hang_up: bool = True
     """End them after they were told: on some modems no text goes or comes while it rings."""
+
+
+class RecoverySettings(BaseModel):
+    """How far the hub goes to have a modem back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reboot_machine: bool = False
+    """Start the machine anew when every modem has been dead for half an hour, at most twice a day."""
 
 
 class SimSettings(BaseModel):

@@ -13,7 +13,7 @@ from appliance.modem.examine import Finding, examine
 from appliance.modem.profile import shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from appliance.modem.detect import UsbDevice
 
@@ -24,6 +24,7 @@ async def consult(
     named: Sequence[str],
     *,
     buses: bool,
+    served: Collection[str] = (),
     devices: Callable[[], Sequence[UsbDevice]] | None = None,
     around: Callable[[Sequence[UsbDevice]], Surroundings] | None = None,
     ask: Callable[[str], Awaitable[Finding]] = examine,
@@ -33,6 +34,7 @@ async def consult(
     Args:
         named: the ports of the settings.
         buses: whether modems are looked for on the USB buses.
+        served: ports that a running hub has open, and speaks for itself.
         devices: what is on the buses; None: as udev knows it.
         around: what is known beside them; None: as this machine shows it.
         ask: examines a port.
@@ -42,7 +44,7 @@ async def consult(
     knowledge = Knowledge.of(shipped())
     findings = diagnose(plugged, knowledge, surroundings)
     for device in plugged:
-        free = [tty for tty in device.ttys if tty.node not in {*surroundings.holders, *surroundings.closed}]
+        free = [tty for tty in device.ttys if tty.node not in {*served, *surroundings.holders, *surroundings.closed}]
         ours = not any(surroundings.real.get(tty.node, tty.node) in surroundings.named for tty in device.ttys)
         if ours and isinstance(judge(device, knowledge), Modem) and len(free) == len(device.ttys):
             speaking = knowledge.at_interfaces(device.id, device.classes)

@@ -48,7 +48,7 @@ from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
 from appliance.modem.channel import PREAMBLE_TIMEOUT, Channel, Silent
 from appliance.modem.host import RungTaken
-from appliance.modem.ladder import Ladder, Memory, Rung, Step, Trouble
+from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
 from appliance.modem.profile import choose, generic
 from appliance.modem.sim import Sim
@@ -187,6 +187,7 @@ class Modem:
         self._turn = 0
         self._patience_until = 0.0
         self._reset_until = 0.0
+        self._vanished = False
         self._well_since: float | None = None
 
     @property
@@ -269,7 +270,9 @@ class Modem:
         """The state to tell where nothing is known: what is done about a trouble comes first."""
         if self._trouble is None:
             return otherwise
-        return ModemState.NEEDS_HANDS if self._needs_hands else ModemState.RECOVERING
+        if not self._needs_hands:
+            return ModemState.RECOVERING
+        return ModemState.GONE if self._trouble is Trouble.ABSENT else ModemState.NEEDS_HANDS
 
     @property
     def _needs_hands(self) -> bool:
@@ -311,6 +314,8 @@ class Modem:
             return _attempts(BACK_ON_THE_BUS)
         if self._trouble is not None and left > sum(WAKE_AGAIN):
             return _attempts(left)
+        if self._trouble is None and self._vanished:
+            return _attempts(self._talk.profile.bringup.boot_time + MARGIN)
         return WAKE_AGAIN if self._trouble is not None or self._talk.status.imei is not None else WAKE_FRESH
 
     async def _serve(self) -> None:
@@ -340,21 +345,21 @@ class Modem:
                 self._patience_until = 0.0
         elif self._ladder is not None and self._ladder.last is not None and self._ladder.last.name == RESET:
             self._patience_until = self._reset_until  # it vanished: the reset works
+        self._vanished = self._talk.status.imei is not None and isinstance(error, PortGone)
         self._well_since = None
 
     def _steps(self) -> list[Step]:
         """What can be done to this modem, in the order of the rungs."""
         bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        patience = VANISH if self._place.vanishes else bringup.boot_time
-        heard = self._talk.status.imei is not None
+        remedies = self._place.remedies
+        # Where its start cannot be seen it has to be waited for, unless what comes next starts it again in any case.
+        seen = self._place.vanishes or (bool(remedies) and not remedies[0].key)
+        patience = VANISH if seen else bringup.boot_time
+        hangs = self._talk.status.imei is not None and not self._needs_hands
         return [
             REOPEN,
             *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(
-                Step(remedy.rung, remedy.name, remedy.patience)
-                for remedy in self._place.remedies
-                if not (remedy.cold and heard)
-            ),
+            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in remedies if not (remedy.cold and hangs)),
         ]
 
     async def _climb(self) -> Step | None:
@@ -374,7 +379,7 @@ class Modem:
             if step is None:
                 if ladder.needs_hands:
                     self._talk.tell(
-                        state=ModemState.NEEDS_HANDS,
+                        state=self._busy(ModemState.NEEDS_HANDS),
                         recovery="nothing helped: a person is needed; tried again by itself",
                     )
                 return None
@@ -427,8 +432,8 @@ class Modem:
         """
         left = self._patience_until - asyncio.get_running_loop().time()
         within = max(left, MARGIN) if self._trouble is not None and (step or left > 0) else None
-        if within is None and self._place.remedies:
-            within = self._intervals.absent
+        if within is None and any(remedy.rung in CLIMBS[Trouble.ABSENT] for remedy in self._place.remedies):
+            within = self._intervals.absent * (10 if self._needs_hands else 1)
         try:
             async with asyncio.timeout(within):
                 await self._place.present()
@@ -515,7 +520,7 @@ class Modem:
         talk.anew = None
         self._submitting.suspect = False
         self._sim.begin()
-        if talk.status.state not in {ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS}:
+        if talk.status.state.heard:
             talk.tell(state=ModemState.BRINGING_UP)
         imei = await channel.wake(patience, PREAMBLES)
         for timed in (commands.ECHO_OFF, commands.VERBOSE, commands.NUMERIC_ERRORS):
@@ -813,7 +818,7 @@ class Modem:
 
 
 def _attempts(seconds: float) -> tuple[float, ...]:
-    """Attempts to wake a modem for so long."""
+    """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
     return (1.0,) * max(math.ceil(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 

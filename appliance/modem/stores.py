@@ -5,7 +5,8 @@ others from being read. Messages that somebody stored to be sent are never touch
 
 Theory of operation
     AT+CPMS has up to three places: <mem1> for reading and deleting, <mem2> for sending from, <mem3> for what arrives.
-    ``discover`` finds the names and the number of places (two on some modems). Selecting <mem1> tells the fill of it.
+    ``discover`` finds the names and the number of places (two on some modems). Selecting <mem1> tells the fill of it;
+    <mem1> is named alone, or with the other places where a firmware takes nothing less (E3372).
     AT+CMGL=4 reads a storage at once. Some firmwares refuse it, or answer nothing although messages are there: then
     each index is asked for, once for each fill, from 0: modems begin at 0 or 1. So also where listing made the modem
     start anew; what is proven to do that is not read (``Poison``).
@@ -55,6 +56,7 @@ class Stores:
         self._poison = poison or Poison()
         self._preferred = tuple(preferred)
         self._places = 3
+        self._alone = True
         self._selected: str | None = None
         self._probed: dict[str, int] = {}
         self._gauge: dict[str, tuple[int, int]] = {}
@@ -136,8 +138,19 @@ class Stores:
         if self._selected == store and not again:
             return
         self._selected = None
-        several = self._places if store == self.receiving else 1
-        self._note(store, await self._ask(commands.select(*[store] * several)))
+        receiving = self.receiving
+        whole = (store, *[receiving or store] * (self._places - 1))
+        if store == receiving or not self._alone:
+            self._note(store, await self._ask(commands.select(*whole)))
+            return
+        try:
+            lines = await self._ask(commands.select(store))
+        except CommandFailed:
+            if receiving is None or self._places == 1:
+                raise
+            lines = await self._ask(commands.select(*whole))
+            self._alone = False
+        self._note(store, lines)
 
     async def listing(self, store: str) -> list[tuple[int, Stored]]:
         """Everything in a storage that arrived, with its index.

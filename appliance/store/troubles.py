@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from appliance.store.clock import DAY_MS
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from appliance.store.journal import Transaction
     from appliance.types import Imei
 
-__all__ = ["remember", "remembered"]
+__all__ = ["may_reboot", "remember", "remembered"]
 
 
 def remember(
@@ -47,3 +49,23 @@ def remembered(db: sqlite3.Connection, *, place: str, imei: Imei | None) -> dict
 def _last_in(db: sqlite3.Connection, place: str) -> str | None:
     row = db.execute("SELECT modem FROM trouble WHERE place = ? ORDER BY at DESC LIMIT 1", (place,)).fetchone()
     return None if row is None else str(row["modem"])
+
+
+def may_reboot(tx: Transaction, *, most: int) -> bool:
+    """Whether the machine may be started anew: no segment is on its way, and fewer than ``most`` times in 24 hours.
+
+    From this commit on it counts as done, and is told as an event ``recovery``.
+    """
+    if tx.db.execute("SELECT 1 FROM segment WHERE state = 'submitting' LIMIT 1").fetchone() is not None:
+        return False
+    row = tx.db.execute("SELECT value FROM meta WHERE key = 'reboots'").fetchone()
+    before = [at for at in (json.loads(row["value"]) if row is not None else []) if tx.now - at < DAY_MS]
+    if len(before) >= most:
+        return False
+    tx.db.execute(
+        "INSERT INTO meta (key, value) VALUES ('reboots', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (json.dumps([*before, tx.now]),),
+    )
+    told = {"modem": None, "place": None, "rung": 8, "name": "restart of the machine", "outcome": "begun"}
+    tx.emit("recovery", "", told)
+    return True

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hil.rig.api import Answer, Api
 from hil.rig.broker import Broker, mosquitto_path
@@ -26,7 +26,7 @@ from hil.rig.process import Child
 from hil.rig.waiting import PATIENCE, Overdue, Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from hil.rig.hub import Settings
@@ -85,7 +85,9 @@ class Rig:
 async def rig(
     directory: Path,
     *,
-    modems: int = 1,
+    modems: int | Sequence[Mapping[str, Any]] = 1,
+    usb: bool = False,
+    gpio: bool = False,
     broker: Literal["mosquitto", "embedded"] = "mosquitto",
     settings: Settings | None = None,
     emulator: Sequence[str] = (),
@@ -96,15 +98,35 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Start everything in ``directory``; it yields when every modem is online.
 
+    ``modems`` is how many, or the emulator's words for each; among them ``hub`` has what the hub's own ``[[modems]]``
+    entry says beside the port (``profile``, ``board``, ``power``). With ``usb`` those whose family has USB are on a
+    fake bus, where the hub finds them by itself; with ``gpio`` there are GPIO lines.
     ``settings`` and ``emulator`` (command-line options) are passed on; a port of 0 is any that is free.
     Without ``start`` the hub is only prepared; without ``await_modems`` no modem is waited for.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        emulated = await enter(Modems(directory / "m", modems, options=emulator))
+        words = [{}] * modems if isinstance(modems, int) else [dict(each) for each in modems]
+        said = [each.pop("hub", {}) for each in words]
+        if isinstance(modems, int):
+            made = Modems(directory / "m", modems, options=emulator, usb=usb, gpio=gpio)
+        else:
+            made = Modems(directory / "m", options=emulator, usb=usb, gpio=gpio, configuration={"modems": words})
+        emulated = await enter(made)
         serving = await enter(Broker(directory / "broker", broker, port=mqtt_port))
         observer = await enter(Observer(serving.port, protocol=serving.protocol))
-        hub = Hub(directory / "hub", ports=emulated.ports, mqtt=serving.url, settings=settings, port=http_port)
+        hub = Hub(
+            directory / "hub",
+            modems=[
+                {"port": modem.port, **more}
+                for modem, more in zip(emulated.all, said, strict=True)
+                if modem.port in emulated.uarts
+            ],
+            mqtt=serving.url,
+            settings={**({"detect": {"udev": True}} if usb else {}), **(settings or {})},
+            port=http_port,
+            environment=emulated.environment,
+        )
         stack.push_async_exit(hub.__aexit__)
         await (hub.start() if start else hub.prepare())
         api = await enter(Api(hub.address, hub.token))

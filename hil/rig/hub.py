@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from hil.rig.broker import free_port
@@ -32,11 +33,15 @@ _numbers = itertools.count()
 
 
 def toml(settings: Mapping[str, Any], *, modems: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Sections of plain values (strings, numbers, booleans, lists of them) and the ``[[modems]]`` as a TOML text."""
+    """Sections of values (strings, numbers, booleans, lists, tables) and the ``[[modems]]`` as a TOML text."""
+
+    def written(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{key} = {written(inner)}" for key, inner in value.items()) + " }"
+        return json.dumps(value, ensure_ascii=False)
 
     def section(head: str, values: Mapping[str, Any]) -> str:
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
-        return "\n".join((head, *lines, ""))
+        return "\n".join((head, *(f"{key} = {written(value)}" for key, value in values.items()), ""))
 
     return "\n".join(
         (
@@ -69,26 +74,29 @@ class Hub:
 
     Args:
         directory: holds ``modemhub.toml``, the store and ``hub.log``; made if missing.
-        ports: the ttys of its modems.
+        modems: its ``[[modems]]``: the ttys that udev cannot find, each with whatever else is set for it.
         mqtt: the broker's url, or None for no MQTT door.
         settings: sections and keys that differ from the rig's defaults.
         port: where its HTTP door listens; 0 for any that is free.
+        environment: what its processes have beside the rig's own.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        ports: Sequence[str | Path],
+        modems: Sequence[Mapping[str, Any]],
         mqtt: str | None,
         settings: Settings | None = None,
         port: int = 0,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.directory = directory
         self.config = directory / "modemhub.toml"
         self.log = directory / "hub.log"
         self.address = f"http://127.0.0.1:{port or free_port()}"
         self.token = ""
+        self._environment = environment
         self._child: Child | None = None
         self._notified: Notified | None = None
         directory.mkdir(parents=True, exist_ok=True)
@@ -101,12 +109,13 @@ class Hub:
         }
         for name, values in (settings or {}).items():
             sections[name] = {**sections.get(name, {}), **values}
-        self.config.write_text(toml(sections, modems=[{"port": str(port)} for port in ports]), encoding="utf-8")
+        self.config.write_text(toml(sections, modems=modems), encoding="utf-8")
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Run ``modemhub ARGUMENTS… --config FILE`` to its end; exit code and output."""
         argv = [sys.executable, "-m", "appliance", *arguments, "--config", str(self.config)]
-        child = await Child.start(f"modemhub {arguments[0]}", argv, log=self.directory / "commands.log")
+        log = self.directory / "commands.log"
+        child = await Child.start(f"modemhub {arguments[0]}", argv, log=log, environment=self._environment)
         code = await child.ended()
         return code, "\n".join(child.lines.items)
 
@@ -133,7 +142,7 @@ class Hub:
             Overdue: it ended otherwise, or was not ready in time.
         """
         await self.prepare()
-        environment = {"MODEMHUB_CRASH_AT": crash_at} if crash_at else {}
+        environment = {**self._environment, **({"MODEMHUB_CRASH_AT": crash_at} if crash_at else {})}
         argv = [sys.executable, "-X", "faulthandler", "-m", "appliance", "run", "--config", str(self.config)]
         self._hear_nothing()
         self._notified = notified = Notified()

@@ -25,7 +25,11 @@ AT_THE_NETWORK = frozenset({"submitted", "delivered", "undelivered"})
 
 
 def sent_once_or_told(
-    modems: Modems, accepted: Mapping[tuple[str, str], Mapping[str, Any]], *, ends: AbstractSet[str] = ENDS
+    modems: Modems,
+    accepted: Mapping[tuple[str, str], Mapping[str, Any]],
+    *,
+    ends: AbstractSet[str] = ENDS,
+    recipient: str | None = None,
 ) -> list[str]:
     """S1, S2, S3: every accepted single-segment message is sent once, or ended visibly; twice only if told so.
 
@@ -33,8 +37,9 @@ def sent_once_or_told(
         modems: the network.
         accepted: (recipient, text) → the message's JSON at the end.
         ends: the states that are an end here.
+        recipient: judge only what was sent to this one; None: all.
     """
-    sent = modems.times_sent()
+    sent = {key: each for key, each in modems.times_sent().items() if recipient in {None, key[0]}}
     breaches = [f"the network got {key} that nobody was told was accepted" for key in sent.keys() - accepted.keys()]
     for key, message in accepted.items():
         breaches += _breaches(key, message, sent.get(key, []), ends)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hil.emulator.client import AsyncControlClient
 from hil.rig.process import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 __all__ = ["Modem", "Modems", "Sent"]
+
+STAND_IN = Path(__file__).resolve().parent / "gpio"
+"""Holds a package ``gpiod`` that speaks to the emulator's lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Modem:
     imsi: str
     iccid: str
     number: str
+    usb: str | None = None
+    """Its path in /sys; None on a UART, or while it is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +54,39 @@ class Sent:
 
 
 class Modems:
-    """The emulator's process with ``count`` modems; :attr:`all` has them in order once it runs."""
+    """The emulator's process with ``count`` modems; :attr:`all` has them in order once it runs.
 
-    def __init__(self, directory: Path, count: int = 1, *, options: Sequence[str] = ()) -> None:
+    With ``usb`` they are on a fake USB bus (umockdev), with ``gpio`` there are GPIO lines; what a hub needs to see them
+    is :attr:`environment`. ``configuration`` is one of the emulator, instead of ``count``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        count: int = 1,
+        *,
+        options: Sequence[str] = (),
+        usb: bool = False,
+        gpio: bool = False,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
         self.directory = directory
-        self.count = count
+        self.count = count if configuration is None else len(configuration["modems"])
         self.all: list[Modem] = []
-        self._options = options
+        self.environment: dict[str, str] = {}
+        """What the hub's process must have beside its own environment; empty without USB and GPIO."""
+        self._options = [*options, *(["--usb"] if usb else []), *(["--gpio", str(directory / "gpio")] if gpio else [])]
+        self._configuration = configuration
         self._child: Child | None = None
         self._control = self._ledger = directory
 
     async def __aenter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "hil.emulator", "--directory", str(self.directory), "--modems", str(self.count)]
+        if self._configuration is not None:
+            file = self.directory / "config.json"
+            file.write_text(json.dumps(self._configuration), encoding="utf-8")
+            argv += ["--config", str(file)]
         child = await Child.start("emulator", [*argv, *self._options], log=self.directory.parent / "emulator.log")
         self._child = child
         ready = json.loads(await child.line(lambda line: line.startswith('{"ready"'), "ready line"))
@@ -68,6 +94,11 @@ class Modems:
         self._ledger = self.directory / "ledger.jsonl"
         fields = Modem.__dataclass_fields__
         self.all = [Modem(**{name: modem[name] for name in fields}) for modem in ready["modems"]]
+        if "udev" in ready:
+            self.environment |= {"LD_PRELOAD": ready["preload"], "UMOCKDEV_DIR": ready["udev"]}
+        if "gpio" in ready:
+            paths = [str(STAND_IN), *filter(None, [os.environ.get("PYTHONPATH")])]
+            self.environment |= {"PYTHONPATH": os.pathsep.join(paths), "GPIO_DIR": ready["gpio"]}
         return self
 
     async def __aexit__(
@@ -80,6 +111,11 @@ class Modems:
     def ports(self) -> list[str]:
         """The ttys, in order."""
         return [modem.port for modem in self.all]
+
+    @property
+    def uarts(self) -> list[str]:
+        """The ttys of those that no udev can find."""
+        return [modem.port for modem in self.all if modem.port.startswith(str(self.directory))]
 
     async def do(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """One control verb on a connection of its own, so that a ``wait`` holds up no other; the answer.

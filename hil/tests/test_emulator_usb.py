@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hil.emulator.client import ControlFailed, Emulator
 from hil.emulator.testing import Terminal
 from hil.emulator.usb import Unavailable, library
+from hil.rig import Modems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +47,13 @@ def told(device, action):
     known = {"name": device.sys_name, "node": device.device_node, "action": action,
              "number": device.get("ID_USB_INTERFACE_NUM"),
              "id": f"{device.get('ID_VENDOR_ID')}:{device.get('ID_MODEL_ID')}", "ours": device.get("ID_MODEMHUB")}
-    if usb is not None:
-        known |= {"usb": usb.sys_name, "product": usb.attributes.asstring("product"), "driver": interface.driver,
-                  "vid": usb.attributes.asstring("idVendor"), "kind": interface.attributes.asstring("bInterfaceClass")}
+    if usb is not None and interface is not None and action != "remove":
+        known |= {"usb": usb.sys_name, "product": text(usb, 'product'), "driver": interface.driver,
+                  "vid": text(usb, 'idVendor'), "kind": text(interface, 'bInterfaceClass')}
     print(json.dumps(known), flush=True)
+def text(device, name):
+    value = device.attributes.get(name)  # None where the device is gone already
+    return value and value.decode().strip()
 for device in context.list_devices(subsystem="tty"):
     told(device, "there")
 print(json.dumps({"action": "listed"}), flush=True)
@@ -323,6 +328,31 @@ def test_the_testbed_goes_with_the_process(tmp_path: Path) -> None:
     assert root.is_dir()
     assert emulator.close() == 0
     assert not root.exists()
+
+
+LOOK = """
+import gpiod, os
+print(*sorted(name for name in os.listdir("/dev") if name[:3] == "tty"))
+print(gpiod.is_gpiochip_device("/dev/gpiochip0"), os.path.exists("/dev/gpiochip0"))
+"""
+
+
+def look(environment: dict[str, str]) -> list[str]:
+    """What a process sees that has this environment beside its own."""
+    command = [sys.executable, "-c", LOOK]
+    return subprocess.check_output(command, env={**os.environ, **environment}, text=True, timeout=30).split()
+
+
+def test_the_rig_says_what_a_hub_needs_to_see_them(tmp_path: Path) -> None:
+    async def scenario() -> tuple[dict[str, str], list[str], list[str]]:
+        configuration = {"modems": [{"persona": "quectel-ec2x", "lines": {"pwrkey": {"line": 6}}}, {"uart": True}]}
+        async with Modems(tmp_path / "m", usb=True, gpio=True, configuration=configuration) as modems:
+            return modems.environment, await asyncio.to_thread(look, modems.environment), modems.uarts
+
+    environment, seen, uarts = asyncio.run(scenario())
+    assert sorted(environment) == ["GPIO_DIR", "LD_PRELOAD", "PYTHONPATH", "UMOCKDEV_DIR"]
+    assert seen == ["ttyUSB0", "ttyUSB1", "ttyUSB2", "ttyUSB3", "True", "True"]
+    assert uarts == [str(tmp_path / "m" / "modem2")]
 
 
 def test_without_a_bus_its_verbs_say_so(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def told(imei: Imei, place: str, state: ModemState) -> ModemStatus:
     return ModemStatus(place=place, port=place, profile="generic", state=state, imei=imei)
 
 
-UNHEARD = (ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS, ModemState.GONE)
+UNHEARD = [state for state in ModemState if not state.heard]
 
 
 @pytest.mark.parametrize("late", list(permutations([told(A, LEFT, state) for state in UNHEARD], 2)))

@@ -219,6 +219,17 @@ def test_a_storage_that_fails_does_not_keep_the_others_from_being_read() -> None
     run(scenario())
 
 
+def test_a_storage_is_read_on_a_modem_that_takes_nothing_less_than_all_places() -> None:
+    async def scenario() -> None:
+        desk = Desk(answers={'AT+CPMS="SM"': line("ERROR")}, stores={"ME": {}, "SM": {1: STORED}})
+        async with bench(desk) as it:
+            await it.host.until(lambda: it.host.count("removed SM 1"))
+            assert desk.commands.count('AT+CPMS="SM"') == 1
+            assert 'AT+CPMS="SM","ME","ME"' in desk.commands
+
+    run(scenario())
+
+
 def test_a_report_that_comes_directly_is_told_and_not_acknowledged_where_no_acknowledgement_is_on() -> None:
     async def scenario() -> None:
         async with bench() as it:

@@ -199,7 +199,9 @@ def test_after_a_reset_the_modem_is_looked_for_where_it_was() -> None:
 
 def test_a_modem_that_was_pulled_out_is_waited_for_without_a_word() -> None:
     async def scenario() -> None:
-        async with bench() as it:
+        desk = Desk(vanishes=True)
+        desk.remedies = [remedy(desk, Rung.USB, "USB")]  # of no use against absence
+        async with bench(desk) as it:
             it.desk.unplug()
             await asyncio.sleep(3600)
             assert len(it.ends) == 1
@@ -209,6 +211,35 @@ def test_a_modem_that_was_pulled_out_is_waited_for_without_a_word() -> None:
             await it.ready(2)
             assert it.now - begin < 5
             assert taken(it) == []
+
+    run(scenario())
+
+
+def test_a_modem_that_was_plugged_in_again_has_the_time_to_start_on_its_best_port() -> None:
+    async def scenario() -> None:
+        async with bench(Desk(vanishes=True)) as it:
+            it.desk.unplug()
+            it.desk.mute = True
+            it.desk.plug()
+            asyncio.get_running_loop().call_later(22, setattr, it.desk, "mute", False)
+            await it.ready(2)
+            assert it.desk.turns == [0, -1, 0, -1]
+            assert taken(it) == []
+
+    run(scenario())
+
+
+def test_a_modem_that_is_not_there_and_cannot_be_switched_on_is_gone_not_ill() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.remedies = [remedy(desk, Rung.SUPPLY, "port power")]
+        async with bench(desk) as it:
+            it.desk.unplug()
+            await asyncio.sleep(600)
+            assert it.modem.status.state is ModemState.GONE
+            assert it.desk.commands.count("port power") in {1, 2, 3}
+            it.desk.plug()
+            await it.ready(2)
 
     run(scenario())
 

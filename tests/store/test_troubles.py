@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.store import events, troubles
+from appliance.store import events, outbound, troubles
+from appliance.store.clock import DAY_MS
 from appliance.types import Imei
-from tests.store.bench import Store
+from tests.store.bench import SIM, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,3 +77,18 @@ def test_a_jump_of_the_wall_clock_does_not_bring_back_who_was_there_before(store
     store.machine.wall -= 10 * 365 * 86400
     remember(store, "usb 1-1", OTHER, "b")
     assert known(store, "usb 1-1", None) == "b"
+
+
+def test_the_machine_is_started_anew_at_most_so_often_a_day_and_not_with_a_text_on_its_way(store: Store) -> None:
+    store.accept(store.message())
+    claim = store.claim()
+    assert not store.write(troubles.may_reboot, most=2)
+    store.write(outbound.payload_next, claim.seq, claim.n)
+    store.write(outbound.submitted, claim.seq, claim.n, imsi=SIM, mr=1)
+    assert store.write(troubles.may_reboot, most=2)
+    store.restart()
+    assert store.write(troubles.may_reboot, most=2)
+    assert not store.write(troubles.may_reboot, most=2)
+    store.machine.forward(DAY_MS)
+    assert store.write(troubles.may_reboot, most=2)
+    assert len(store.read(events.after, 0, kinds=["recovery"])) == 3
