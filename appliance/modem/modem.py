@@ -42,7 +42,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.at import answers
-from appliance.errors import AnswerTimeout, ModemError, ModemhubError, PortGone, PowerFailed, SettingsError
+from appliance.errors import (
+    AnswerTimeout,
+    ModemError,
+    ModemhubError,
+    PortFailed,
+    PortGone,
+    PowerFailed,
+    SettingsError,
+)
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
@@ -188,6 +196,7 @@ class Modem:
         self._patience_until = 0.0
         self._reset_until = 0.0
         self._vanished = False
+        self._failures = 0
         self._well_since: float | None = None
 
     @property
@@ -338,7 +347,8 @@ class Modem:
     def _ended(self, error: ModemError, *, opened: bool = True) -> None:
         """Note how a session ended."""
         self._arriving.restarted()
-        if isinstance(error, AnswerTimeout):
+        self._failures = self._failures + 1 if isinstance(error, PortFailed) else 0
+        if isinstance(error, AnswerTimeout) or self._failures >= STRIKES:  # once or twice, it is just being pulled out
             self._trouble = Trouble.SILENT
             self._turn += 1
             if opened:  # it was asked for as long as it had; ports that were only tried may still be starting
