@@ -11,7 +11,8 @@ Theory of operation
     that the modem has gone deaf: it is set up anew, and swept every half minute until a hint comes again. So is a modem
     that takes no setting of +CNMI.
 
-    Directly delivered ones wait in a queue, which outlasts the session, until the host has committed them.
+    Directly delivered ones wait in a queue, which outlasts the session, until the host has committed them; each with
+    what was known of the modem and the SIM that they came to.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from appliance.types import Iccid
 
 if TYPE_CHECKING:
     from appliance.at.answers import Stored
+    from appliance.modem.host import ModemStatus
     from appliance.modem.talk import Talk
 
 __all__ = ["Arriving"]
@@ -57,7 +59,7 @@ class Arriving:
         self._dirty: set[str] = set()
         self._all_dirty = False
         self._excused = True  # what a sweep finds may be there without the modem's being deaf
-        self._direct: deque[tuple[str, int | None]] = deque(maxlen=_DIRECT)
+        self._direct: deque[tuple[str, int | None, ModemStatus]] = deque(maxlen=_DIRECT)
         self.poison = Poison()
         self.wanted = False
         """A look everywhere is wanted, as soon as there is time."""
@@ -74,7 +76,7 @@ class Arriving:
 
     def delivered(self, line: str, payload: str) -> None:
         """+CMT or +CDS."""
-        self._direct.append((payload, answers.direct_length(line)))
+        self._direct.append((payload, answers.direct_length(line), self._talk.status))
         self._excused = True
         self.deaf = False
 
@@ -230,7 +232,7 @@ class Arriving:
             return False
         if not entry.raw:
             return True
-        pdu = self._arrived(entry.raw, entry.length, store, index)
+        pdu = _arrived(talk.status, entry.raw, entry.length, store, index)
         if not await self._commit(pdu):
             return False
         stores = self._stores
@@ -242,18 +244,6 @@ class Arriving:
                 return False
             await talk.host.removed(pdu)
         return True
-
-    def _arrived(self, raw: str, length: int | None, store: str | None, index: int | None) -> ArrivedPdu:
-        try:
-            tpdu = envelope.unwrap(raw, length)
-        except envelope.EnvelopeError:
-            tpdu = None
-        status = self._talk.status
-        assert status.imei is not None, "arrivals are served behind the bring-up"
-        assert status.imsi is not None, "arrivals are served behind the bring-up"
-        return ArrivedPdu(
-            status.imei, status.imsi, status.iccid or Iccid(""), tpdu, raw, store, index, direct=store is None
-        )
 
     async def _commit(self, pdu: ArrivedPdu) -> bool:
         try:
@@ -268,13 +258,27 @@ class Arriving:
     async def deliver(self) -> bool:
         """Hand over what came directly, and acknowledge it; whether all could be kept."""
         while self._direct:
-            raw, length = self._direct[0]
-            if not await self._commit(self._arrived(raw, length, None, None)):
+            raw, length, known = self._direct[0]
+            whose = known if known.state.heard and known.imsi is not None else self._talk.status
+            if not await self._commit(_arrived(whose, raw, length, None, None)):
                 return False
             self._direct.popleft()
             if self._service == 1 and Quirk.NEVER_CNMA not in self._talk.profile.quirks:
                 await self._talk.attempt(commands.ACKNOWLEDGE)
         return True
+
+
+def _arrived(status: ModemStatus, raw: str, length: int | None, store: str | None, index: int | None) -> ArrivedPdu:
+    """What was read from the modem with this status."""
+    try:
+        tpdu = envelope.unwrap(raw, length)
+    except envelope.EnvelopeError:
+        tpdu = None
+    assert status.imei is not None, "arrivals are served behind the bring-up"
+    assert status.imsi is not None, "arrivals are served behind the bring-up"
+    return ArrivedPdu(
+        status.imei, status.imsi, status.iccid or Iccid(""), tpdu, raw, store, index, direct=store is None
+    )
 
 
 def _holds(setting: tuple[int, ...], shown: tuple[int, ...]) -> bool:

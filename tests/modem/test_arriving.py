@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.errors import StoreFull
 from appliance.modem.modem import Modem
 from appliance.modem.profile import Quirk, parse, shipped
-from tests.modem.desk import IMSI, PDU, TPDU, Bench, Desk, Journal, bench, line, run
+from tests.modem.desk import ICCID, IMEI, IMSI, PDU, TPDU, Bench, Desk, Journal, bench, line, run
 
 if TYPE_CHECKING:
     from appliance.modem.host import ArrivedPdu
@@ -273,6 +273,26 @@ def test_what_cannot_be_committed_is_not_acknowledged() -> None:
             await asyncio.sleep(15)
             assert it.desk.commands.count("AT+CNMA") == 1
             assert len(it.host.pdus) == 1
+
+    run(scenario())
+
+
+def test_what_came_directly_to_one_modem_is_not_told_as_anothers() -> None:
+    async def scenario() -> None:
+        async with bench(Desk(answers=dict(STORELESS), stores={})) as it:
+            it.host.refusals = [StoreFull("no room")] * 3
+            it.desk.tell(f"+CMT: ,30\r\n{PDU}")
+            await asyncio.sleep(1)
+            it.desk.plain |= {
+                "AT+CGSN": line("356938035643015", "OK"),
+                "AT+CIMI": line("234100000000002", "OK"),
+                "AT+CCID": line("+CCID: 8944100000000000026", "OK"),
+            }
+            it.desk.hang_up()
+            await it.host.until(lambda: it.host.count("attached 356938035643015"))
+            await it.host.until(lambda: it.host.pdus)
+            (pdu,) = it.host.pdus
+            assert (pdu.imei, pdu.imsi, pdu.iccid) == (IMEI, IMSI, ICCID)
 
     run(scenario())
 
