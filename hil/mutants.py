@@ -194,14 +194,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "+CNMA before the commit",
         "R1: an inbound PDU is committed before it is acknowledged",
         _ARRIVING_ROOM,
-        "            if not await self._commit(self._arrived(raw, length, None, None)):\n"
+        "            if not await self._commit(_arrived(whose, raw, length, None, None)):\n"
         "                return False\n"
         "            self._direct.popleft()\n"
         "            if self._service == 1 and Quirk.NEVER_CNMA not in self._talk.profile.quirks:\n"
         "                await self._talk.attempt(commands.ACKNOWLEDGE)\n",
         "            if self._service == 1 and Quirk.NEVER_CNMA not in self._talk.profile.quirks:\n"
         "                await self._talk.attempt(commands.ACKNOWLEDGE)\n"
-        "            if not await self._commit(self._arrived(raw, length, None, None)):\n"
+        "            if not await self._commit(_arrived(whose, raw, length, None, None)):\n"
         "                return False\n"
         "            self._direct.popleft()\n",
         _ARRIVING + "test_without_a_storage_messages_come_directly_and_are_acknowledged_after_the_commit",
