@@ -103,6 +103,7 @@ class Roster:
             "number": status.number,
             "storage": {store: {"used": used, "total": total} for store, (used, total) in status.storage.items()},
             "storage_full": list(status.full),
+            "unreadable": list(status.unreadable),
             "bearer": status.bearer,
             "network_time": status.network_time,
             "queue": self.queue(status.imsi),

@@ -7,8 +7,9 @@ Promise
 
 Theory of operation
     A URC is a hint: its index is read first, then its storage is swept. A storage is *dirty* when something may be in
-    it. A message that a sweep finds although no hint came means that the modem has gone deaf: it is set up anew, and
-    swept every half minute until a hint comes again. So is a modem that takes no setting of +CNMI.
+    it. A message that a sweep finds although nothing was said since the last one, and nothing was left by that, means
+    that the modem has gone deaf: it is set up anew, and swept every half minute until a hint comes again. So is a modem
+    that takes no setting of +CNMI.
 
     Directly delivered ones wait in a queue, which outlasts the session, until the host has committed them.
 """
@@ -55,6 +56,7 @@ class Arriving:
         self._hints: dict[tuple[str | None, int | None], None] = {}
         self._dirty: set[str] = set()
         self._all_dirty = False
+        self._excused = True  # what a sweep finds may be there without the modem's being deaf
         self._direct: deque[tuple[str, int | None]] = deque(maxlen=_DIRECT)
         self.poison = Poison()
         self.wanted = False
@@ -67,11 +69,13 @@ class Arriving:
     def hint(self, line: str) -> None:
         """+CMTI or +CDSI."""
         self._hints[answers.indication(line)] = None
+        self._excused = True
         self.deaf = False
 
     def delivered(self, line: str, payload: str) -> None:
         """+CMT or +CDS."""
         self._direct.append((payload, answers.direct_length(line)))
+        self._excused = True
         self.deaf = False
 
     def look_everywhere(self) -> None:
@@ -87,7 +91,12 @@ class Arriving:
         """The modem has started anew, or is gone."""
         found = self.poison.restarted()
         if found is not None:
-            self._talk.tell(last_error=found)
+            self._talk.tell(last_error=found, unreadable=self.poison.proven)
+
+    def forget(self) -> None:
+        """Another SIM, or another modem: what is stored is not what it was."""
+        self.poison.forget()
+        self._talk.tell(unreadable=())
 
     # ------------------------------------------------------------------------------------------ set-up
 
@@ -95,6 +104,7 @@ class Arriving:
         """Find the storages and have what arrives announced."""
         talk, sms = self._talk, self._talk.profile.sms
         stores = self._stores = Stores(talk.ask, sms.stores, self.poison)
+        self._excused = True
         await stores.discover()
         talk.tell(storage=stores.gauge)
         self._service = await self._set_service(sms.service if stores.names else 1)
@@ -172,25 +182,28 @@ class Arriving:
         if self._all_dirty:
             self._all_dirty = False
             self._dirty.update(stores.names)
-        kept = True
+        kept = finished = True
+        everything = self._dirty.issuperset(stores.names)
         order = [*stores.names, *sorted(self._dirty.difference(stores.names))]
         for store in [store for store in order if store in self._dirty]:
             self._dirty.discard(store)
             try:
                 for index, entry in await stores.listing(store):
-                    silent = unannounced and entry.raw and not self._hints
                     taken = await self._take(store, index, entry)
                     kept = taken and kept
-                    if silent and taken:
+                    if unannounced and taken and entry.raw and not self._excused:
                         self._found_deaf()
                     if not talk.steady:
                         return kept
             except CommandFailed as error:
                 talk.tell(last_error=str(error))
+                finished = False
             except AnswerTimeout:
                 self._dirty.add(store)
                 raise
-            self._weigh(stores)
+        self._weigh(stores)
+        if everything:
+            self._excused = not (kept and finished) or bool(self._hints)
         if stores.receiving is not None:
             try:
                 await stores.select(stores.receiving)

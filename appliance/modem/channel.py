@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.modem.port import Port
     from appliance.types import Imei
 
-__all__ = ["RUNG_0", "Channel", "Silent", "Submitted"]
+__all__ = ["PREAMBLE_TIMEOUT", "RUNG_0", "Channel", "Silent", "Submitted"]
 
 PROBE_TIMEOUTS: Final = (0.5, 1.0, 1.0, 1.0, 1.5)
 """Seconds for each probe of rung 0."""

@@ -54,6 +54,7 @@ class ModemStatus:
         signal_dbm: the signal in dBm.
         storage: (used, total) by storage.
         full: storages that are nearly full although they are swept: something in them cannot be read or deleted.
+        unreadable: messages that make the modem start anew when they are read, as ``ME 7``: left where they are.
         bearer: the command that chose the bearer for short messages; None: the modem's own choice.
         network_time: the network's clock when it was last looked at, RFC 3339: a hint, nothing is decided by it.
         last_error: the last thing that went wrong, in words.
@@ -77,6 +78,7 @@ class ModemStatus:
     signal_dbm: int | None = None
     storage: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
     full: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     bearer: str | None = None
     network_time: str | None = None
     last_error: str | None = None
@@ -122,7 +124,7 @@ class UssdAnswer:
 
 
 class ModemHost(Protocol):
-    """What a modem needs from its owner. What a callback raises ends the session, but for ``arrived``."""
+    """What a modem needs from its owner. What a callback raises ends the session, where it does not say otherwise."""
 
     async def attached(self, modem: Modem) -> None:
         """Identity and SIM are known and the network is there: it can submit. Again after each recovery."""
@@ -149,4 +151,7 @@ class ModemHost(Protocol):
         """What is remembered of this modem's troubles: by its IMEI, else of the one that was last in this place."""
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
-        """Commit what is to be remembered, and tell the step that was taken, if one is settled."""
+        """Commit what is to be remembered, and tell the step that was taken, if one is settled.
+
+        A ``ModemhubError`` leaves it unremembered: a full disk keeps nobody from being revived.
+        """

@@ -41,11 +41,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.at import answers
-from appliance.errors import AnswerTimeout, ModemError, PortGone, PowerFailed, SettingsError
+from appliance.errors import AnswerTimeout, ModemError, ModemhubError, PortGone, PowerFailed, SettingsError
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
-from appliance.modem.channel import Channel, Silent
+from appliance.modem.channel import PREAMBLE_TIMEOUT, Channel, Silent
 from appliance.modem.host import RungTaken
 from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
 from appliance.modem.network import Network
@@ -121,6 +121,8 @@ PREAMBLES: Final = ("AT", "ATE0", "ATV1")
 BEARER_PATIENCE: Final = 120.0
 """Seconds that another bearer is given to find its network: a scan of all bands takes as long."""
 
+IN_DOUBT: Final = "a text is on its way whose result is not known yet: try again in some minutes"
+
 _LOOKS: Final = 6
 """Polls without registration between two looks at the SIM."""
 
@@ -159,7 +161,7 @@ class Modem:
         self._network = Network(talk)
         self._arriving = Arriving(talk)
         self._calls = Calls(self._called)
-        self._ussd = Ussd(talk)
+        self._ussd = Ussd(talk, silent=self._suspect_silence)
         self._submitting = Submitting(
             talk,
             able=lambda: self._attached and talk.steady and not self._sim.changed,
@@ -183,8 +185,8 @@ class Modem:
         self._trouble: Trouble | None = None
         self._turn = 0
         self._patience_until = 0.0
+        self._reset_until = 0.0
         self._well_since: float | None = None
-        self._cycle: asyncio.Future[None] | None = None
 
     @property
     def status(self) -> ModemStatus:
@@ -206,6 +208,10 @@ class Modem:
         self._running = True
         try:
             await self._session()
+        except asyncio.CancelledError:
+            _fail(self._talk.cycle, f"{self._place.name}: is not tended any more")
+            self._talk.cycle = None
+            raise
         finally:
             self._running = False
 
@@ -235,20 +241,28 @@ class Modem:
             self._ended(error)
             raise
         finally:
-            if talk.restart is not None and talk.restart is not self._cycle and not talk.restart.done():
-                talk.restart.set_exception(PortGone(why))
-            talk.restart = None
+            await self._hang_up_port(channel, why)
+
+    async def _hang_up_port(self, channel: Channel, why: str) -> None:
+        """End a session, whatever comes between: a submit has its time, nobody waits any more, the line is free."""
+        talk = self._talk
+        try:
             await self._detach(why)
             await self._submitting.settle(channel)
+        finally:
             talk.channel = None
+            _fail(talk.restart, why)
+            talk.restart = None
             self._calls.end()
-            await channel.close()
+            self._ringing = False
+            self._ussd.ended(why)
             talk.tell(
                 state=self._busy(ModemState.GONE),
                 recovery=talk.status.recovery if self._trouble else None,
                 registration=None,
                 signal_dbm=None,
             )
+            await channel.close()
 
     def _busy(self, otherwise: ModemState) -> ModemState:
         """The state to tell where nothing is known: what is done about a trouble comes first."""
@@ -281,13 +295,13 @@ class Modem:
                     patience = WAKE_AGAIN
                     continue
             await self._detach(talk.anew or "set up anew")
-            self._arriving.restarted()
-            if self._cycle is not None:
+            if talk.cycle is not None:
                 raise PortGone(f"{talk.status.port}: closed for a power cycle")
             if talk.restart is not None:
                 await self._soft_reset("asked for")
             else:
                 talk.tell(state=ModemState.RECOVERING, last_error=talk.anew, recovery="setting it up again")
+                self._arriving.restarted()
                 await asyncio.sleep(self._intervals.settle)
             patience = _attempts(talk.profile.bringup.boot_time + MARGIN)
 
@@ -320,29 +334,27 @@ class Modem:
     def _ended(self, error: ModemError, *, opened: bool = True) -> None:
         """Note how a session ended."""
         self._arriving.restarted()
-        now = asyncio.get_running_loop().time()
         if isinstance(error, AnswerTimeout):
             self._trouble = Trouble.SILENT
             self._turn += 1
             if opened:  # it was asked for as long as it had; ports that were only tried may still be starting
                 self._patience_until = 0.0
         elif self._ladder is not None and self._ladder.last is not None and self._ladder.last.name == RESET:
-            self._patience_until = now + self._talk.profile.bringup.boot_time + MARGIN  # it vanished: the reset works
+            self._patience_until = self._reset_until  # it vanished: the reset works
         self._well_since = None
 
     def _steps(self) -> list[Step]:
         """What can be done to this modem, in the order of the rungs."""
         bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        patience = VANISH if self._place.vanishes else bringup.boot_time
-        heard = self._talk.status.imei is not None
+        remedies = self._place.remedies
+        # Where its start cannot be seen it has to be waited for, unless what comes next starts it again in any case.
+        seen = self._place.vanishes or (bool(remedies) and not remedies[0].key)
+        patience = VANISH if seen else bringup.boot_time
+        hangs = self._talk.status.imei is not None and not self._needs_hands
         return [
             REOPEN,
             *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(
-                Step(remedy.rung, remedy.name, remedy.patience)
-                for remedy in self._place.remedies
-                if not (remedy.cold and heard)
-            ),
+            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in remedies if not (remedy.cold and hangs)),
         ]
 
     async def _climb(self) -> Step | None:
@@ -351,8 +363,8 @@ class Modem:
         ladder = self._ladder
         if ladder is None:
             ladder = self._ladder = Ladder(await self._memory())
-        if self._cycle is not None:
-            await self._power_cycle()
+        if self._talk.cycle is not None:
+            await self._power_cycle(self._talk.cycle)
             return None
         if self._trouble is None or loop.time() < self._patience_until:
             return None
@@ -377,6 +389,7 @@ class Modem:
             if step.rung > Rung.REOPEN:
                 self._turn = 0
             self._patience_until = loop.time() + step.patience
+            self._reset_until = self._patience_until + self._talk.profile.bringup.boot_time + MARGIN
             return step
 
     async def _apply(self, step: Step) -> None:
@@ -398,7 +411,10 @@ class Modem:
 
     async def _told(self, taken: RungTaken | None) -> None:
         assert self._ladder is not None, "the ladder is there before the first step"
-        await self._talk.host.recovering(self._place.name, self._talk.status.imei, self._ladder.memory, taken)
+        try:
+            await self._talk.host.recovering(self._place.name, self._talk.status.imei, self._ladder.memory, taken)
+        except ModemhubError as error:
+            self._talk.tell(last_error=f"what was done against the trouble could not be kept: {error}")
 
     async def _memory(self) -> Memory:
         return await self._talk.host.troubles(self._place.name, self._talk.status.imei) or Memory()
@@ -450,6 +466,7 @@ class Modem:
         """Reset the modem by its own command; it answers probes again afterwards, or the port ends."""
         talk = self._talk
         asked, talk.restart = talk.restart, None
+        self._ussd.ended(f"reset: {why}")
         talk.tell(state=ModemState.RECOVERING, recovery=RESET, last_error=f"reset: {why}")
         try:
             for command in talk.profile.power.resets:
@@ -460,19 +477,18 @@ class Modem:
                 asked.set_result(None)
         await asyncio.sleep(self._intervals.settle)
 
-    async def _power_cycle(self) -> None:
+    async def _power_cycle(self, asked: asyncio.Future[None]) -> None:
         """Apply the strongest remedy of the place, because somebody asked for it."""
-        asked, self._cycle = self._cycle, None
-        assert asked is not None, "it was asked for"
-        remedy = self._strongest()
-        self._talk.tell(state=ModemState.RECOVERING, recovery=remedy.name, last_error="power cycle: asked for")
+        self._talk.cycle = None
         try:
+            remedy = self._strongest()
+            self._talk.tell(state=ModemState.RECOVERING, recovery=remedy.name, last_error="power cycle: asked for")
             await remedy.apply()
         except PowerFailed as error:
             asked.set_exception(error)
             return
         except BaseException:
-            asked.cancel()
+            _fail(asked, f"{self._place.name}: the power cycle was broken off")
             raise
         self._trouble = Trouble.SILENT
         self._patience_until = asyncio.get_running_loop().time() + remedy.patience
@@ -483,6 +499,8 @@ class Modem:
             raise PowerFailed(
                 f"{self._place.name}: nothing here can switch it off and on; restart resets it by its own command"
             )
+        if self._submitting.in_doubt:
+            raise PowerFailed(IN_DOUBT)
         return self._place.remedies[-1]
 
     # ------------------------------------------------------------------------------------------ bring-up
@@ -497,17 +515,21 @@ class Modem:
         talk.anew = None
         self._submitting.suspect = False
         self._sim.begin()
-        if talk.status.state not in {ModemState.RECOVERING, ModemState.NEEDS_HANDS}:
+        if talk.status.state not in {ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS}:
             talk.tell(state=ModemState.BRINGING_UP)
         imei = await channel.wake(patience, PREAMBLES)
-        talk.tell(state=ModemState.BRINGING_UP)
         for timed in (commands.ECHO_OFF, commands.VERBOSE, commands.NUMERIC_ERRORS):
             await talk.attempt(timed)
         if imei != answers.imei((await talk.ask(commands.SERIAL) or [""])[0]):
             raise AnswerTimeout(f"{talk.status.port}: two identities")
-        if imei != talk.status.imei:
-            talk.tell(imei=imei, imsi=None, iccid=None, number=None, bearer=None)
-            if self._trouble is None:
+        before = talk.status.imei
+        if imei == before:
+            talk.tell(state=ModemState.BRINGING_UP)
+        else:
+            talk.tell(state=ModemState.BRINGING_UP, imei=imei, imsi=None, iccid=None, number=None, bearer=None)
+            self._submitting.forget_bearers()
+            if before is not None or self._trouble is None:  # what was done was not for this one
+                self._trouble, self._turn, self._patience_until = None, 0, 0.0
                 self._ladder = Ladder(await self._memory())
         talk.tell(
             manufacturer=await talk.text(commands.MANUFACTURER),
@@ -523,6 +545,7 @@ class Modem:
         try:
             self._talk.profile = choose(self._profiles, status.manufacturer or "", status.model or "")
         except SettingsError as error:
+            self._talk.profile = generic()
             self._talk.tell(last_error=str(error))
         self._talk.tell(profile=self._talk.profile.name)
 
@@ -537,7 +560,7 @@ class Modem:
             wait = await self._sim.step(tries)
             if wait is None:
                 if talk.status.imsi != before:
-                    self._arriving.poison.forget()
+                    self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
                 await self._well()
@@ -631,7 +654,7 @@ class Modem:
                 await self._detach("not registered")
                 if self._network.lost_for >= BEARER_PATIENCE:
                     await self._submitting.give_up_bearer()
-                if await self._network.search() is not None:
+                if await self._network.search(in_doubt=self._submitting.in_doubt) is not None:
                     await self._soft_reset("no network")
                     self._talk.anew = "reset, because it found no network"
             waits = self._intervals.searching
@@ -697,6 +720,7 @@ class Modem:
 
     def _on_boot(self, line: str) -> None:
         self._talk.anew = f"the modem has started anew ({line[:32]})"
+        self._ussd.ended(self._talk.anew)
         if self._talk.channel is not None:
             self._talk.channel.interrupt()
 
@@ -706,6 +730,10 @@ class Modem:
             return
         self._talk.host.called(imei, imsi, number)
         self._ringing = self._hang_up
+        self._talk.wake.set()
+
+    def _suspect_silence(self) -> None:
+        self._submitting.suspect = True
         self._talk.wake.set()
 
     def _suspect_sim(self) -> None:
@@ -718,14 +746,20 @@ class Modem:
 
         Raises:
             PortGone: there is no session, or it ended.
+            PowerFailed: no command for it is known, or a submit is in doubt.
         """
         talk = self._talk
         if talk.channel is None:
             raise PortGone(f"{talk.status.port}: no session")
-        if talk.restart is None:
-            talk.restart = asyncio.get_running_loop().create_future()
+        if not talk.profile.power.resets:
+            raise PowerFailed(f"{talk.status.port}: no command is known that restarts this family of modems")
+        if self._submitting.lost:
+            raise PowerFailed(IN_DOUBT)
+        pending = talk.cycle or talk.restart
+        if pending is None:
+            pending = talk.restart = asyncio.get_running_loop().create_future()
             talk.wake.set()
-        await asyncio.shield(talk.restart)
+        await asyncio.shield(pending)
 
     async def power_cycle(self) -> None:
         """Apply the strongest remedy that its place has: supply, power key or USB; returns when that was done.
@@ -733,13 +767,12 @@ class Modem:
         Raises:
             PowerFailed: there is none, it could not be applied, or a submit is in doubt.
         """
+        talk = self._talk
         self._strongest()
-        if self._submitting.in_doubt:
-            raise PowerFailed("a text is on its way whose result is not known yet: try again in some minutes")
-        if self._cycle is None:
-            self._cycle = self._talk.restart = asyncio.get_running_loop().create_future()
-            self._talk.wake.set()
-        await asyncio.shield(self._cycle)
+        if talk.cycle is None:
+            talk.cycle = asyncio.get_running_loop().create_future()
+            talk.wake.set()
+        await asyncio.shield(talk.cycle)
 
     @property
     def writes_ussd_packed(self) -> bool:
@@ -775,8 +808,14 @@ class Modem:
 
 
 def _attempts(seconds: float) -> tuple[float, ...]:
-    """Attempts to wake a modem for so long."""
-    return (1.0,) * max(round(seconds), len(WAKE_AGAIN))
+    """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
+    return (1.0,) * max(round(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
+
+
+def _fail(asked: asyncio.Future[None] | None, why: str) -> None:
+    """Tell whoever waits that it will not be done."""
+    if asked is not None and not asked.done():
+        asked.set_exception(PortGone(why))
 
 
 def _begins(line: str, beginnings: tuple[str, ...]) -> bool:

@@ -111,8 +111,11 @@ class Network:
         """Seconds without a network; 0 when registered."""
         return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
 
-    async def search(self) -> Step | None:
-        """Not registered: say so, and do what is due; the step that is the session's to do (a reset), or None."""
+    async def search(self, *, in_doubt: bool) -> Step | None:
+        """Not registered: say so, and do what is due; the step that is the session's to do (a reset), or None.
+
+        ``in_doubt``: whether the result of a submit may still come; then nothing is done.
+        """
         talk = self._talk
         self._polls = 0
         denied = talk.status.registration is Registration.DENIED
@@ -126,7 +129,7 @@ class Network:
         if denied or self.lost_for < _WITHOUT:
             return None
         steps = [_RADIO, *([_RESET] if talk.profile.power.resets else [])]
-        step = self._ladder.due(Trouble.NO_NETWORK, steps, now=now)
+        step = self._ladder.due(Trouble.NO_NETWORK, steps, now=now, in_doubt=in_doubt)
         if step is None:
             return None
         self._ladder.take(step, now=now)

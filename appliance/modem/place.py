@@ -29,6 +29,7 @@ class Remedy:
         name: what people are told, as ``reset line`` or ``USB: authorized off and on``. Unique in its place.
         patience: seconds after it in which the modem answers again, where it helped; its start is in them.
         apply: does it, pulses included, and returns; the modem is still starting then.
+        key: it presses a key that is a toggle, and would switch off a modem that is starting.
         cold: of use only to a modem that is off; one that hangs it would switch off.
 
     ``apply`` raises ``PowerFailed`` where it could not be done (the device is not there, the line is busy, no
@@ -39,6 +40,7 @@ class Remedy:
     name: str
     patience: float
     apply: Callable[[], Awaitable[None]]
+    key: bool = False
     cold: bool = False
 
 

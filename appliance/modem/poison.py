@@ -1,8 +1,8 @@
 """Messages that make the modem start anew whenever they are read: found, and left alone, so that the next one is read.
 
 Promise: whatever is being read when the modem starts anew or vanishes is suspected. A storage that was being listed is
-read index by index from then on; an index that was being read at two restarts is not read again. Nothing is deleted
-unread: a person may want it, and the status says where it is.
+read index by index from then on; an index that was being read at two restarts, and never without one between them, is
+not read again. Nothing is deleted unread: a person may want it, and the status says where it is (``unreadable``).
 """
 
 from __future__ import annotations
@@ -30,8 +30,19 @@ class Poison:
         self._reading = store, index
 
     def end(self) -> None:
-        """It was read, or refused, and the modem lives."""
-        self._reading = None
+        """It was read, or refused, and the modem lives: what restarted it before was chance."""
+        reading, self._reading = self._reading, None
+        if reading is not None and reading[1] is not None:
+            self.harmless(reading[0], reading[1])
+
+    def harmless(self, store: str, index: int) -> None:
+        """This message was among those that were listed, and the modem lives."""
+        self._restarts.pop((store, index), None)
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """What is not read again, as ``ME 7``."""
+        return tuple(f"{store} {index}" for (store, index), count in sorted(self._restarts.items()) if count >= _PROVEN)
 
     def restarted(self) -> str | None:
         """The modem has started anew, or is gone; what that says about a message, in words, where it is proof."""

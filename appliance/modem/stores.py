@@ -170,6 +170,8 @@ class Stores:
         if not found:
             return await self._one_by_one(store)
         listed = [(entry.index, entry) for entry in found if entry.index is not None and not entry.outgoing]
+        for index, _ in listed:
+            self._poison.harmless(store, index)
         return [(index, entry if entry.raw else await self.read(store, index) or entry) for index, entry in listed]
 
     async def _one_by_one(self, store: str, *, anyway: bool = False) -> list[tuple[int, Stored]]:

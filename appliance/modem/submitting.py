@@ -12,7 +12,8 @@ Theory of operation
 
     A short message goes by circuit, packet or IMS; which of them works is the operator's and the firmware's secret.
     Two failures in a row of a kind that a bearer can be blamed for have the session give the next command of
-    ``profile.sms.bearers``; after the last one it is left at the modem's own choice, and tried again an hour later.
+    ``profile.sms.bearers``; after the last one it is left at the modem's own choice, and tried again an hour later. One
+    that has sent and then lost its network is given up too, and is the first to be tried again.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class Submitting:
         self._doubt_until = 0.0
         self._blamed = 0
         self._bearer = 0
+        self._sends = False
         self._bearers_done_at: float | None = None
         self.promptless = 0
         """Submits without a prompt in a row."""
@@ -128,6 +130,11 @@ class Submitting:
     def in_doubt(self) -> bool:
         """Whether the result of a submit may still come."""
         return asyncio.get_running_loop().time() < self._doubt_until
+
+    @property
+    def lost(self) -> bool:
+        """Whether that submit has ended with its port: no turn of the channel keeps others from the modem."""
+        return self.in_doubt and self._span is None
 
     async def settle(self, channel: Channel) -> None:
         """Give a submit whose PDU is out the time for its result, unless the port has ended."""
@@ -221,6 +228,7 @@ class Submitting:
         if not answered.final.ok:
             self._judge_reason(answered.final, after_payload=True)
         self._blamed = 0
+        self._sends = True
         try:
             return answers.reference(answered.lines[0])
         except answers.AnswerError:
@@ -235,8 +243,8 @@ class Submitting:
         if reason.code in SIM_FAULTS:
             self._sim_fault()
             self._talk.wake.set()
-        if reason.code in _BEARER and after_payload:
-            self._blamed += 1
+        if after_payload:
+            self._blamed = self._blamed + 1 if reason.code in _BEARER else 0
             self._talk.wake.set()
         if reason.retry is RetryClass.IN_DOUBT:
             raise SubmitInDoubt(reason)
@@ -263,6 +271,7 @@ class Submitting:
             return
         command = bearers[self._bearer]
         self._bearer += 1
+        self._sends = False
         self._bearers_done_at = None
         if await talk.attempt(commands.Timed(command, commands.RADIO)) is not None:
             talk.tell(bearer=command.text, last_error=f"sending failed; now tried with {command.text}")
@@ -273,8 +282,17 @@ class Submitting:
         bearers = talk.profile.sms.bearers
         if talk.status.bearer in {None, *(command.text for command in bearers[-1:])}:
             return
+        if self._sends:
+            self._bearer -= 1
+            self._sends = False
         await talk.attempt(commands.Timed(bearers[-1], commands.RADIO))
         talk.tell(bearer=bearers[-1].text, last_error=f"no network with {talk.status.bearer}: that is given up")
+
+    def forget_bearers(self) -> None:
+        """Another modem: what was tried on the one before says nothing of it."""
+        self._blamed = self._bearer = 0
+        self._sends = False
+        self._bearers_done_at = None
 
     async def choose_bearer(self) -> None:
         """Give the command of the bearer again that was found, after the modem has started anew."""

@@ -45,7 +45,9 @@ class Talk:
         self.anew: str | None = None
         """Why everything has to be set up again; None: nothing has."""
         self.restart: asyncio.Future[None] | None = None
-        """Somebody asked for a reset."""
+        """Somebody asked for a reset: the session's to do."""
+        self.cycle: asyncio.Future[None] | None = None
+        """Somebody asked for a power cycle: to be done with the port closed."""
         self.strikes = 0
 
     def tell(self, **changes: Any) -> None:
@@ -58,7 +60,7 @@ class Talk:
     @property
     def steady(self) -> bool:
         """Whether the modem is still as it was set up."""
-        return self.anew is None and self.restart is None
+        return self.anew is None and self.restart is None and self.cycle is None
 
     async def ask(self, timed: Timed) -> list[str]:
         """Give a command; the lines of its answer.

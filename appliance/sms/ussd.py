@@ -18,6 +18,9 @@ __all__ = ["decode_ussd", "encode_ussd"]
 
 _CR = 0x0D
 
+_MOST = 182
+"""Septets of one string: 160 octets (23.038 §5)."""
+
 
 def decode_ussd(given: str, dcs: int | None, *, packed: bool) -> str:
     """The text of a ``<str>``.
@@ -48,14 +51,21 @@ def encode_ussd(text: str, *, packed: bool) -> str:
     """The ``<str>`` for a request.
 
     Raises:
-        SmsEncodeError: a character that the default alphabet has not, or no character.
+        SmsEncodeError: a character that the default alphabet has not, no character, or too many. What is not packed is
+            part of a command line, which holds printable ASCII and no quotation mark.
     """
     if not text:
         raise SmsEncodeError("a USSD request is not empty")
-    strangers = sorted(set(text) - alphabet().characters)
-    if strangers or '"' in text:
-        raise SmsEncodeError(f"a USSD request cannot hold {''.join(strangers) or chr(34)!r}")
+    strangers = sorted(
+        character
+        for character in set(text)
+        if character not in alphabet().characters or character == '"' or not (packed or " " <= character <= "~")
+    )
+    if strangers:
+        raise SmsEncodeError(f"a USSD request cannot hold {''.join(strangers)!r}")
     septets = alphabet().encode(text)
+    if len(septets) > _MOST:
+        raise SmsEncodeError(f"a USSD request has at most {_MOST} characters")
     if not packed:
         return text
     if len(septets) % 8 == 7 or (len(septets) % 8 == 0 and septets[-1] == _CR):

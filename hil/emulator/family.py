@@ -33,6 +33,7 @@ QUIRKS: Final[Mapping[str, str]] = {
     "cnmi_ds1_refused": "<ds>=1 is refused with +CMS ERROR: 303",
     "cpms_two": "AT+CPMS takes and shows two storages only",
     "cpms_three": "AT+CPMS takes three storages and nothing less",
+    "auto_ack": "a routed message is acknowledged by the modem itself also with +CSMS=1; AT+CNMA: +CMS ERROR: 340",
     "no_ack_pdu": "AT+CNMA takes no acknowledgement PDU",
     "unknown_text": "an unknown command is answered COMMAND NOT SUPPORT without a final result",
     "stray_ok": "an OK comes after the prompt and the result is never told, though the message is sent",

@@ -850,7 +850,7 @@ class Modem:
             self.urc(text)
 
     def _route(self, delivery: Delivery, text: str) -> None:
-        if self.registers.csms == 0 or self.registers.cnmi[0] == 0:
+        if self.registers.csms == 0 or self.registers.cnmi[0] == 0 or self.quirk("auto_ack"):
             self._indicate(text)
             self.subscriber.answered(delivery, None)
             return

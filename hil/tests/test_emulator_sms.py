@@ -462,6 +462,17 @@ def test_without_phase_2_nothing_is_to_be_acknowledged(modem: Unused) -> None:
     assert t.error("AT+CNMA") == "+CMS ERROR: 340"
 
 
+def test_a_modem_that_acknowledges_by_itself_wants_nothing_and_says_so(modem: Unused) -> None:
+    modem.control("set", quirks=["auto_ack"])
+    t = modem.terminal
+    t.ok("AT+CSMS=1")
+    t.ok("AT+CNMI=2,2,0,0,0")
+    modem.deliver()
+    t.until(b"06\r\n")
+    assert not modem.control("status")["modems"][0]["awaits_cnma"]
+    assert t.error("AT+CNMA") == "+CMS ERROR: 340"
+
+
 @pytest.mark.parametrize("command", ["AT+CNMA", "AT+CNMA=0"])
 def test_phase_2_sends_the_next_message_after_the_acknowledgement(modem: Unused, command: str) -> None:
     t = modem.terminal

@@ -168,6 +168,10 @@ class Desk:
     """Seconds until AT+CFUN=1,1 has the modem answer again, with RDY; None: an ERROR."""
     mute: bool = False
     deaf_until_reopened: bool = False
+    poison: dict[tuple[str, int], int | None] = field(default_factory=dict)
+    """Messages whose reading makes it start anew, and how often; None: each time."""
+    vanishes_at_poison: bool = False
+    """It does so by hanging up, as on USB; else it is silent for some seconds and says RDY."""
     written: list[tuple[float, bytes]] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     wire: Wire | None = None
@@ -268,13 +272,29 @@ class Desk:
         if not self.mute:
             self._answer(line("OK"))
         self.mute = True
+        asyncio.get_running_loop().call_later(self.boots, self._up)
 
-        def up() -> None:
-            self.mute = False
-            self.cnmi = "0,0,0,0,0"
-            self.tell("RDY")
+    def _poisoned(self, *indexes: int) -> bool:
+        """Whether reading these in the selected storage makes it start anew; it does then."""
+        for place in ((self._selected, index) for index in indexes):
+            left = self.poison.get(place, 0)
+            if left == 0 or place[1] not in self.stores[place[0]]:
+                continue
+            self.poison[place] = None if left is None else left - 1
+            loop = asyncio.get_running_loop()
+            if self.vanishes_at_poison:
+                self.unplug()
+                loop.call_later(4, self.plug)
+            else:
+                self.mute = True
+                loop.call_later(4, self._up)
+            return True
+        return False
 
-        asyncio.get_running_loop().call_later(self.boots, up)
+    def _up(self) -> None:
+        self.mute = False
+        self.cnmi = "0,0,0,0,0"
+        self.tell("RDY")
 
     def _submitted(self, payload: bytes) -> None:
         self.sent.append(payload)
@@ -310,9 +330,13 @@ class Desk:
                 gauge = ",".join(f"{len(self.stores[self._selected])},50" for _ in range(3))
                 return line(f"+CPMS: {gauge}", "OK")
         if text == "AT+CMGL=4":
+            if self._poisoned(*self.stores[self._selected]):
+                return None
             listed = [f"+CMGL: {index},{rest}" for index, rest in sorted(self.stores[self._selected].items())]
             return line(*listed, "OK")
         if text.startswith("AT+CMGR="):
+            if self._poisoned(int(text[8:])):
+                return None
             rest = self.stores[self._selected].get(int(text[8:]))
             return line(f"+CMGR: {rest}", "OK") if rest is not None else line("+CMS ERROR: 321")
         if text.startswith("AT+CMGD="):
@@ -338,6 +362,8 @@ class Journal:
         self.gate: asyncio.Event | None = None
         self.pins: set[tuple[str, str]] = set()
         self.memory: Memory | None = None
+        self.memories: dict[str | None, Memory] = {}
+        """By IMEI; of one that has not said it: by None."""
         self.taken: list[RungTaken] = []
         self._changed = asyncio.Event()
 
@@ -389,12 +415,12 @@ class Journal:
         return fresh
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
-        assert (place, imei) in {("desk", None), ("desk", IMEI)}
-        return self.memory
+        assert place == "desk"
+        return self.memories.get(imei)
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
-        assert (place, imei) in {("desk", None), ("desk", IMEI)}
-        self.memory = memory
+        assert place == "desk"
+        self.memory = self.memories[imei] = memory
         if taken is not None:
             self.taken.append(taken)
             self._note(f"{taken.name}: {taken.outcome}")
@@ -437,17 +463,21 @@ async def bench(
     intervals: Intervals = USUAL,
     memory: Memory | None = None,
     pause: float = 1.0,
+    hang_up: bool = True,
+    host: Journal | None = None,
 ) -> AsyncIterator[Bench]:
     """Serve a modem as the supervisor does: run it again, ``pause`` seconds after each end."""
     desk = desk or Desk()
-    host = Journal()
-    host.memory = memory
+    host = host or Journal()
+    if memory is not None:
+        host.memory = host.memories[None] = host.memories[IMEI] = memory
     modem = Modem(
         desk,
         profiles=shipped(),
         profile=profile,
         host=host,
         pin=lambda _: pin,
+        hang_up=hang_up,
         intervals=intervals,
     )
     ends: list[ModemError] = []

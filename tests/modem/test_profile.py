@@ -419,9 +419,12 @@ def test_all_errors_are_told_at_once() -> None:
 QUIRK_TESTS: Final = {Quirk.NEVER_CNMA: "test_a_modem_that_wants_no_acknowledgement_gets_none"}
 """The test that fails without the branch."""
 
+QUIRK_PERSONAS: Final = {Quirk.NEVER_CNMA: "auto_ack"}
+"""What the emulated families that behave so are said to do."""
+
 
 @pytest.mark.parametrize("quirk", Quirk)
-def test_a_quirk_has_a_profile_one_branch_in_the_driver_and_a_test(quirk: Quirk) -> None:
+def test_a_quirk_has_a_profile_a_persona_one_branch_in_the_driver_and_a_test(quirk: Quirk) -> None:
     assert any(quirk in profile.quirks for profile in shipped())
     source = "".join(
         file.read_text(encoding="utf-8")
@@ -430,4 +433,8 @@ def test_a_quirk_has_a_profile_one_branch_in_the_driver_and_a_test(quirk: Quirk)
     )
     assert source.count(f"Quirk.{quirk.name}") == 1
     tests = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    families = "".join(
+        file.read_text(encoding="utf-8") for file in (ROOT / "hil" / "emulator" / "families").glob("*.py")
+    )
+    assert re.search(rf'quirks=frozenset\(\{{[^}}]*"{QUIRK_PERSONAS[quirk]}"', families)
     assert re.search(rf"^(async )?def {QUIRK_TESTS[quirk]}\(", tests, re.MULTILINE)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "BoardFile", "Layout", "Line", "Pulses", "boards"]
 
-MARGIN: Final = 10.0
+MARGIN: Final = 5.0
 """Seconds beyond the time to start, until a modem counts as not revived."""
 
 SUPPLY_SETTLES: Final = 1.0
@@ -221,10 +221,10 @@ class Board:
         if layout.reset is not None:
             remedies.append(Remedy(4, "reset line", patience, self._reset))
         if layout.pwrkey is not None and layout.status is not None:
-            remedies.append(Remedy(4, "power key", patience, self._toggle))
+            remedies.append(Remedy(4, "power key", patience, self._toggle, key=True))
         elif layout.pwrkey is not None:
-            remedies.append(Remedy(4, "power key", patience, self._press_once, cold=True))
-            remedies.append(Remedy(4, "power key, off and on", patience, self._press_twice))
+            remedies.append(Remedy(4, "power key", patience, self._press_once, key=True, cold=True))
+            remedies.append(Remedy(4, "power key, off and on", patience, self._press_twice, key=True))
         if layout.enable is not None:
             remedies.append(Remedy(6, "supply", patience, self._cut))
         return tuple(remedies)
