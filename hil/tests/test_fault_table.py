@@ -54,7 +54,9 @@ class Scene:
         self.row = row
         self.long = long
         self.texts = 5 if long else 2
-        self.traffics = [Traffic(whole, f"{case.name} {n}", modem) for n, modem in enumerate(modems)]
+        self.traffics = [
+            Traffic(whole, f"{case.name} {n}", modem, reported=case.reported) for n, modem in enumerate(modems)
+        ]
         self.start = 0
         self.over_at: float | None = None
         self._bus = bus
@@ -175,6 +177,8 @@ class Case:
         modems: the emulator's words for each modem; ``hub`` has what the hub's settings say.
         ready: how many of them are to be ready at the end.
         also: judges what is special about it.
+        reported: whether each text must end with its report: one that comes when the modem has just started (+CNMI is
+            the factory's then), or to a dead port, is lost, and its text stays submitted.
         announces: whether the modem tells of arriving texts again afterwards; else only the sweep finds them.
         long_only: why it has no short form.
     """
@@ -186,6 +190,7 @@ class Case:
     modems: tuple[dict[str, Any], ...] = ({},)
     ready: int = 99
     also: Callable[[Scene], Awaitable[None]] = _nothing
+    reported: bool = True
     announces: bool = True
     long_only: str | None = None
 
@@ -231,8 +236,13 @@ async def poison_is_told(scene: Scene) -> None:
 
 
 async def bearer(scene: Scene) -> None:
-    await scene.fault("bearer", only=["3", "+CNMP=14"], code=38)
+    await scene.fault("bearer", only=["+CNMP=14"] if scene.long else ["2"], code=38)
     await scene.both()
+
+
+async def bearer_is_told(scene: Scene) -> None:
+    scene.row["by"] = (await scene.whole.api.get(f"/api/v1/modems/{scene.modem.imei}"))["bearer"]
+    assert scene.row["by"] == ("AT+CNMP=14" if scene.long else "AT+CGSMS=2")
 
 
 # ---- in the middle of a submit
@@ -285,7 +295,10 @@ async def sim_out_untold(scene: Scene) -> None:
     scene.over()
 
 
-OTHER_SIM: Final[dict[str, Any]] = {"imsi": "234109999999901", "iccid": "8944109999999999010", "number": "+447700900991"}
+OTHER_SIM: Final[dict[str, Any]] = {"imsi": "234109999999901", "iccid": "894410999999999901", "number": "+447700900991"}
+
+
+SPARE_SIM: Final[dict[str, Any]] = {"imsi": "234109999999902", "iccid": "894410999999999902", "number": "+447700900992"}
 
 
 async def another_sim(scene: Scene) -> None:
@@ -312,12 +325,13 @@ async def each_by_its_own(scene: Scene) -> None:
 
 
 async def sim_moves(scene: Scene) -> None:
-    """Out of the first modem and into the second: its queue goes by that one."""
+    """Out of the first modem, which gets another one, and into the second: its queue goes by that one."""
     first, second = scene.modems
     scene.traffics = [scene.traffic]
-    await scene.fault("sim_out", first)
+    await scene.fault("sim_out")
+    await scene.told("sim_missing")
     await scene.traffic.out(scene.texts)
-    await scene.fault("sim_out", second)
+    await scene.fault("sim_change", **SPARE_SIM)
     await scene.fault("sim_change", second, imsi=first.imsi, iccid=first.iccid, number=first.number)
     scene.over()
 
@@ -433,22 +447,23 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         Case("flood", "goes on", 45, during("flood", count=5000)),
         Case("stuck prompt", "ESC; nothing is sent by it", 45, during("stuck_prompt")),
         Case("no prompt", "tried again", 60, during("no_prompt")),
-        Case("reboot", "set up anew", 30, during("reboot")),
+        Case("reboot", "set up anew", 30, during("reboot"), reported=False),
         Case("SIM busy", "tried again", 60, during("busy_sim", times=4)),
-        Case("wrong speed", "found again", NOTICED + REVIVED, during("wrong_baud", rate=9600)),
+        Case("wrong speed", "found again", NOTICED + REVIVED, during("wrong_baud", rate=9600), (UART,)),
         Case(
             "storage full", "swept; what the network held comes", 30, storage_full,
             ({"persona": "quectel-ec2x", **UART, **SMALL},),
         ),
-        Case("poisonous text", "left unread; the others come", REVIVED, poison, also=poison_is_told),
+        Case("poisonous text", "left unread; the others come", REVIVED, poison, reported=False, also=poison_is_told),
         Case(
-            "bearer gone", "another one is chosen", 240, bearer, ({"persona": "simcom-sim7600", **UART},)
+            "bearer gone", "another one is chosen", 240, bearer,
+            ({"persona": "simcom-sim7600", **UART},), also=bearer_is_told,
         ),
     ),
     "submit": (
-        Case("reboot at the prompt", "sent once", 30, reboot_mid_send("prompt")),
-        Case("reboot at the PDU", "sent once, or told", 60, reboot_mid_send("payload")),
-        Case("reboot after acceptance", "sent once, or told", 60, reboot_mid_send("accepted")),
+        Case("reboot at the prompt", "sent once", 30, reboot_mid_send("prompt"), reported=False),
+        Case("reboot at the PDU", "sent once, or told", 60, reboot_mid_send("payload"), reported=False),
+        Case("reboot after acceptance", "sent once, or told", 60, reboot_mid_send("accepted"), reported=False),
         Case("+CMGS after 170 s", "waited for, sent once", 200, slow_result, also=sent_once),
         Case(
             "final result lost", "in doubt after the deadline, told", 400, during("lost_result"),
@@ -474,19 +489,22 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         Case("SIM out and in", "told missing; the queue waits", 30, sim_out_and_in),
         Case("SIM out, untold", "found by a failing submit", 60, sim_out_untold),
         Case("another SIM", "the queue follows the SIM", 45, another_sim, also=each_by_its_own),
-        Case("SIM in another modem", "its queue follows it", 60, sim_moves, ({}, {}), ready=0, also=by_the_second),
+        Case("SIM in another modem", "its queue follows it", 60, sim_moves, ({}, {}), also=by_the_second),
         Case("PIN", "entered once", 30, during("pin"), also=one_pin_try),
         Case("PUK", "told, never guessed", 30, puk),
         Case("registration denied", "told, nothing is reset", 30, denied, also=nothing_was_reset),
     ),
     "bus": (
         Case("ttys under other names", "found again", 30, during("renumber"), ({"persona": "quectel-ec2x"},)),
-        Case("swapped", "each text by its own SIM", 30, swap, ({"persona": "quectel-ec2x"},) * 2, also=each_by_its_own),
+        Case(
+            "swapped", "each text by its own SIM", 30, swap, ({"persona": "quectel-ec2x"},) * 2,
+            reported=False, also=each_by_its_own,
+        ),
         Case("mode switch", "told, then served again", 30, mode_switch, ({"persona": "huawei-hspa"},)),
         Case("back under another USB id", "served", 30, other_id, ({"persona": "quectel-ec2x"},)),
         Case(
             "primary port dead", "the second port is used", NOTICED + REVIVED, during("dead_port", until="supply"),
-            ({"persona": "quectel-ec2x"},), announces=False,
+            ({"persona": "quectel-ec2x"},), reported=False, announces=False,
         ),
         Case(
             "wedged until USB", "rung 5", NOTICED + REVIVED, wedged("usb"), ({"persona": "quectel-ec2x"},),
