@@ -28,7 +28,10 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # Progress bars on a terminal, silence in a log.
 sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v $(PYTHON))"
 
-.PHONY: help setup check test demo hil mutants bench fuzz oracles lock clean
+# What builds and runs the guest.
+GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
+
+.PHONY: help setup check test demo hil guest mutants bench fuzz oracles lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +56,11 @@ hil: setup ## the black-box tests in their long form: every crash point 50 times
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) --long hil $(ARGS)
 	$(run) -m hil.mutants
+
+guest: setup ## the hub on a real kernel, with its USB drivers, udev and GPIO, in QEMU; builds the guest once (root, 5 minutes)
+	@.ci/debian-packages $(GUEST_PACKAGES)
+	@$(run) -m hil.guest.build
+	$(run) -m pytest --long hil/tests/test_guest.py $(ARGS)
 
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)

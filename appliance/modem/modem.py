@@ -186,6 +186,7 @@ class Modem:
         self._turn = 0
         self._patience_until = 0.0
         self._reset_until = 0.0
+        self._vanished = False
         self._well_since: float | None = None
 
     @property
@@ -312,6 +313,8 @@ class Modem:
             return _attempts(BACK_ON_THE_BUS)
         if self._trouble is not None and left > sum(WAKE_AGAIN):
             return _attempts(left)
+        if self._trouble is None and self._vanished:
+            return _attempts(self._talk.profile.bringup.boot_time + MARGIN)
         return WAKE_AGAIN if self._trouble is not None or self._talk.status.imei is not None else WAKE_FRESH
 
     async def _serve(self) -> None:
@@ -341,6 +344,7 @@ class Modem:
                 self._patience_until = 0.0
         elif self._ladder is not None and self._ladder.last is not None and self._ladder.last.name == RESET:
             self._patience_until = self._reset_until  # it vanished: the reset works
+        self._vanished = self._talk.status.imei is not None and isinstance(error, PortGone)
         self._well_since = None
 
     def _steps(self) -> list[Step]:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hil.emulator.control import Control
 from hil.emulator.gpio import Lines
@@ -22,11 +22,19 @@ from hil.emulator.settings import SettingError, Settings
 from hil.emulator.shape import UART
 from hil.emulator.sim import Sim, luhn_digit
 from hil.emulator.usb import PRELOAD, Bus, Testbed, Unavailable, library, on_usb, preloaded
+from hil.emulator.usbcable import over_usbip, over_usbredir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hil.emulator.family import Persona
+    from hil.emulator.shape import Interface
+    from hil.emulator.transport import CableFactory
 
 MAX_MODEMS: Final = 32
 _IDENTITY: Final = (
     "persona", "imei", "imsi", "iccid", "number", "pin", "puk", "sim", "storage_limits", "mr",
-    "usb", "uart", "power", "autostart", "lines",
+    "usb", "uart", "usbredir", "usbip", "power", "autostart", "lines",
 )  # fmt: skip
 
 
@@ -58,6 +66,21 @@ def identity(n: int) -> dict[str, str]:
     }
 
 
+def _attached(
+    own: dict[str, Any], family: Persona, *, link: Path, watcher: Inotify, bus: Bus | None
+) -> tuple[Sequence[Interface], CableFactory]:
+    """Where a modem hangs: on another kernel (``usbredir`` PATH, ``usbip`` PORT), on the fake bus, or on a pty."""
+    usb = family.usb
+    if "usbredir" in own or "usbip" in own:
+        if usb is None:
+            raise ValueError(f"{family.name} has no USB")
+        far = over_usbredir(Path(own["usbredir"])) if "usbredir" in own else over_usbip(int(own["usbip"]))
+        return usb.interfaces, far
+    if bus is not None and usb is not None and not own.get("uart", False):
+        return usb.interfaces, on_usb(bus, own.get("usb"))
+    return UART, on_pty(link, watcher)
+
+
 def build(
     words: list[dict[str, Any]],
     *,
@@ -84,12 +107,10 @@ def build(
         if state in ("pin", "puk"):
             sim.pin_enabled, sim.unlocked, sim.pin_left = True, False, 3 if state == "pin" else 0
         family = PERSONAS[str(own.get("persona", persona))]
-        on_bus = bus is not None and family.usb is not None and not own.get("uart", False)
+        interfaces, cable = _attached(own, family, link=directory / f"modem{n}", watcher=watcher, bus=bus)
         modem = Modem(
             f"modem{n}", imei=who["imei"], sim=sim, persona=family,
-            settings=settings, network=network, loop=network.loop,
-            interfaces=family.usb.interfaces if bus and family.usb and on_bus else UART,
-            cable=on_usb(bus, own.get("usb")) if bus and on_bus else on_pty(directory / f"modem{n}", watcher),
+            settings=settings, network=network, loop=network.loop, interfaces=interfaces, cable=cable,
         )  # fmt: skip
         for name, limit in own.get("storage_limits", {}).items():
             modem.memories[name].limit = int(limit)

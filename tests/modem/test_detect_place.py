@@ -215,7 +215,7 @@ def test_further_turns_go_through_the_known_ports_and_then_ask_all() -> None:
     run(scenario())
 
 
-def test_what_worked_is_opened_first_next_time_also_under_another_name() -> None:
+def test_what_worked_is_opened_first_while_the_device_stays_and_then_what_is_known_to_be_best() -> None:
     async def scenario() -> None:
         ttys = Ttys({})
         place = place_of(ttys)
@@ -224,8 +224,9 @@ def test_what_worked_is_opened_first_next_time_also_under_another_name() -> None
         place.worked()
         assert (await place.open(0)).name == tty(3)
         assert (await place.open(1)).name == tty(2)
+        place.moved(None)
         place.moved(device(first=4))
-        assert (await place.open(0)).name == tty(7)
+        assert (await place.open(0)).name == tty(6)
 
     run(scenario())
 
@@ -239,6 +240,18 @@ def test_of_an_unknown_device_all_are_asked_and_turns_pass_over_those_that_fell_
             wire.hang_up()
         assert (await place.open(1)).name == tty(3)
         assert ttys.still_open == [tty(3)]
+
+    run(scenario())
+
+
+def test_of_an_unknown_device_what_worked_is_opened_first_also_under_another_name() -> None:
+    async def scenario() -> None:
+        ttys = Ttys({tty(0): QCDM, tty(3): OK})
+        place = place_of(ttys, usb_id=UNKNOWN)
+        assert (await place.open(0)).name == tty(3)
+        place.worked()
+        place.moved(device(usb_id=UNKNOWN, first=4))
+        assert (await place.open(0)).name == tty(7)
 
     run(scenario())
 

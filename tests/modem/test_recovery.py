@@ -215,6 +215,20 @@ def test_a_modem_that_was_pulled_out_is_waited_for_without_a_word() -> None:
     run(scenario())
 
 
+def test_a_modem_that_was_plugged_in_again_has_the_time_to_start_on_its_best_port() -> None:
+    async def scenario() -> None:
+        async with bench(Desk(vanishes=True)) as it:
+            it.desk.unplug()
+            it.desk.mute = True
+            it.desk.plug()
+            asyncio.get_running_loop().call_later(22, setattr, it.desk, "mute", False)
+            await it.ready(2)
+            assert it.desk.turns == [0, -1, 0, -1]
+            assert taken(it) == []
+
+    run(scenario())
+
+
 def test_a_modem_that_is_not_there_and_cannot_be_switched_on_is_gone_not_ill() -> None:
     async def scenario() -> None:
         desk = Desk()

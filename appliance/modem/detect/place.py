@@ -6,7 +6,8 @@ Which port is opened
     (``probe``). Where nothing is known they are asked at once, and each further turn passes over one more of those
     that answer. A port that is busy does not stop the others from being tried.
 
-    The interface that worked is remembered by its number: ttys have other names after each reset.
+    The interface that worked is remembered by its number: ttys have other names after each reset. Where the profiles
+    know better, only for as long as the device stays on the bus: a fallback port may be one without URCs.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ class UsbPlace:
 
     def moved(self, device: UsbDevice | None) -> None:
         """For the detector: this is there now; None: nothing that has settled."""
+        if device is not None and self._at_interfaces(device.id, device.classes):
+            self._good = None
         self._device = device
         if device is None:
             self._there.clear()

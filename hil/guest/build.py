@@ -1,0 +1,346 @@
+"""The guest's disk, kernel and initramfs, made from ``recipe/`` and kept below ``.cache/guest``.
+
+Promise: the same recipe is built once; its place is named by a hash of all that goes in. Nothing is downloaded but
+Debian packages, from the mirror that this machine's apt is set to use, and the wheels that ``uv.lock`` names with
+their hashes. What was registered with the kernel for the build is taken out again.
+
+Theory of operation. Three stages, each in a directory of its own that appears whole or not at all:
+
+* ``emulator-…``: qemu-user of the guest's Debian release (the one of Debian 12 is four times as slow); the kernel is
+  told to run arm64 programs with it while the build lasts (binfmt_misc, flag F: one open file serves every chroot).
+* ``base-…``: mmdebstrap with the packages of ``recipe/packages`` and one initramfs with ``recipe/initramfs-modules``.
+* ``image-…``: the base with the hub's wheels for arm64 below ``SITE`` and ``recipe/overlay`` on top, as ext4 (written
+  from the directory: no mount, no loop device), with the kernel and the initramfs beside it.
+
+A change of the overlay or of the lock file thus costs seconds, one of the packages minutes. It needs root, a kernel
+that has binfmt_misc (unless this machine is arm64 itself), a Debian host, and the commands of ``NEEDED``.
+
+``python -m hil.guest.build`` builds what is missing and prints the place; ``--key`` prints the place alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Image", "Impossible", "build", "image"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+RECIPE: Final = Path(__file__).resolve().parent / "recipe"
+CACHE: Final = ROOT / ".cache" / "guest"
+FORMAT: Final = "1"
+"""Counts the changes of this file that change what it builds."""
+RELEASE: Final = "trixie"
+ARCHITECTURE: Final = "arm64"
+PYTHON: Final = "3.13"
+"""Python of the release."""
+SITE: Final = "/opt/modemhub/lib"
+"""Where the wheels of the hub's dependencies are in the guest."""
+SIZE: Final = "1536M"
+"""Of the file system; the file is sparse, 500 MB are used."""
+KEPT: Final = 3
+"""Images that stay: checkouts of several branches may share a cache, and an image has 500 MB."""
+NEEDED: Final = ("mmdebstrap", "arch-test", "mke2fs")
+BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
+HANDLER: Final = "qemu-aarch64"
+"""The name under which mmdebstrap looks for a handler."""
+ELF_ARM64: Final = (
+    r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+    r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+)
+"""Magic and mask of an ELF64 little-endian executable (or PIE) for EM_AARCH64."""
+LEFT_OUT: Final = (
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/lib/linux-image-*",  # device trees: -M virt brings its own
+    "force-unsafe-io",
+)
+
+
+class Impossible(Exception):
+    """This machine cannot build the guest; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What QEMU boots."""
+
+    place: Path
+
+    @property
+    def root(self) -> Path:
+        """The root file system, ext4, never written to: each run has an overlay."""
+        return self.place / "root.ext4"
+
+    @property
+    def kernel(self) -> Path:
+        return self.place / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.place / "initrd.img"
+
+    @property
+    def there(self) -> bool:
+        return self.place.is_dir()
+
+
+# ------------------------------------------------------------------------------------------------------------- keys
+
+
+def _digest(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in (FORMAT.encode(), *parts):
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()[:16]
+
+
+def _tree(place: Path) -> bytes:
+    entries = []
+    for path in sorted(place.rglob("*")):
+        if path.is_symlink():
+            entries.append(f"{path.relative_to(place)} -> {path.readlink()}".encode())
+        elif path.is_file():
+            entries.append(f"{path.relative_to(place)} {path.stat().st_mode & 0o111:o} ".encode() + path.read_bytes())
+    return b"\0".join(entries)
+
+
+def _base_key() -> str:
+    words = "".join((RELEASE, ARCHITECTURE, *LEFT_OUT)).encode()
+    return _digest(words, (RECIPE / "packages").read_bytes(), (RECIPE / "initramfs-modules").read_bytes())
+
+
+def _uv() -> Path:
+    found = sorted((ROOT / ".cache").glob("uv-*/bin/uv"))
+    if not found:
+        raise Impossible("uv is missing: make setup fetches it")
+    return found[-1]
+
+
+def _requirements() -> bytes:
+    """What the hub needs, with versions and hashes, out of the lock file."""
+    argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
+    command = [str(_uv()), *argv, "--format", "requirements.txt"]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+
+
+def image() -> Image:
+    """Where the image of this tree is, or will be."""
+    key = _digest(_base_key().encode(), _requirements(), _tree(RECIPE / "overlay"), SITE.encode(), SIZE.encode())
+    return Image(CACHE / f"image-{key}")
+
+
+# ----------------------------------------------------------------------------------------------------------- stages
+
+
+def _say(text: str) -> None:
+    print(f"- {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _appears(place: Path) -> Iterator[Path]:
+    """A new directory that becomes ``place`` when all went well and vanishes when not."""
+    fresh = place.with_name(f".{place.name}.{os.getpid()}")
+    fresh.mkdir(parents=True)
+    began = time.monotonic()
+    try:
+        yield fresh
+        if place.exists():
+            return  # another checkout that shares the cache was faster
+        fresh.rename(place)
+        _say(f"{place.name}: {time.monotonic() - began:.0f} s")
+    finally:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+
+
+def _run(argv: Sequence[str | Path], *, log: Path, **environment: str) -> None:
+    """Run to the end, output into the log; a failure shows its last lines."""
+    with log.open("ab") as file:
+        done = subprocess.run(argv, stdout=file, stderr=file, env={**os.environ, **environment}, check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise Impossible(f"{argv[0]} failed ({done.returncode}); the end of {log.name}:\n{tail}")
+
+
+def mirrors() -> dict[str, str]:
+    """The addresses of Debian's archives by label, as apt of this machine has them: "Debian", "Debian-Security"."""
+    if not shutil.which("apt-get"):
+        raise Impossible("this is no Debian: there is no apt-get to tell the mirror")
+    argv = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"]
+    lines = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    found = dict(line.split("|", 1) for line in lines)
+    if "Debian" not in found:
+        raise Impossible("apt knows no Debian mirror; is this a Debian, and did apt-get update run?")
+    return found
+
+
+def _sources() -> list[str]:
+    addresses = mirrors()
+    lines = [f"deb {addresses['Debian']} {RELEASE} main"]
+    if "Debian-Security" in addresses:
+        lines.append(f"deb {addresses['Debian-Security']} {RELEASE}-security main")
+    return lines
+
+
+def _emulator() -> Path:
+    place = CACHE / f"emulator-{_digest(RELEASE.encode(), platform.machine().encode())}"
+    if not place.exists():
+        with _appears(place) as fresh:
+            _say("fetching qemu-user")
+            argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--include=qemu-user", RELEASE]
+            _run([*argv, fresh / "tree", *_sources()], log=CACHE / "emulator.log")
+            (fresh / "tree/usr/bin" / HANDLER).rename(fresh / HANDLER)
+            shutil.rmtree(fresh / "tree")
+    return place / HANDLER
+
+
+@contextlib.contextmanager
+def _arm64_runs() -> Iterator[None]:
+    """While it lasts, this machine runs arm64 programs."""
+    if platform.machine() == "aarch64":
+        yield
+        return
+    mounted = not (BINFMT / "register").exists()
+    if mounted:
+        command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Impossible(f"this kernel lets nobody register the format of arm64 programs: {done.stderr.strip()}")
+    entry = BINFMT / HANDLER
+    registered = not entry.exists()
+    try:
+        if registered:
+            line = f":{HANDLER}:M::{ELF_ARM64}:{_emulator()}:OCF"
+            try:
+                (BINFMT / "register").write_text(line, encoding="ascii")
+            except OSError as error:
+                raise Impossible(f"the kernel does not take the handler of arm64 programs: {error}") from error
+        yield
+    finally:
+        if registered and entry.exists():
+            entry.write_text("-1", encoding="ascii")
+        if mounted:
+            subprocess.run(["umount", str(BINFMT)], check=False)
+
+
+def _listed(file: Path) -> list[str]:
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _base() -> Path:
+    place = CACHE / f"base-{_base_key()}"
+    if place.exists():
+        return place
+    packages = CACHE / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    with _appears(place) as fresh:
+        _say("building the guest's root file system: several minutes, once")
+        options = [f"--dpkgopt={option}" for option in LEFT_OUT]
+        archives = "$1/var/cache/apt/archives"
+        fetched = f'mkdir -p "{archives}"; cp "{packages}"/*.deb "{archives}/" || true'
+        kept = f'cp -n "{archives}"/*.deb "{packages}/"; rm -f "{archives}"/*.deb; rm -rf "$1"/var/lib/apt/lists/*'
+        initramfs = 'kernel=$(ls "$1/lib/modules"); chroot "$1" mkinitramfs -o /boot/initrd.img "$kernel"'
+        argv: list[str | Path] = [
+            "mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={ARCHITECTURE}", *options,
+            f"--include={','.join(_listed(RECIPE / 'packages'))}",
+            '--aptopt=APT::Install-Recommends "false"',
+            "--skip=essential/unlink,download/empty,cleanup/apt",
+            f"--setup-hook={fetched}",
+            f'--customize-hook=cp "{RECIPE}/initramfs-modules" "$1/etc/initramfs-tools/modules"',
+            '--customize-hook=sed -i s/^MODULES=.*/MODULES=list/ "$1/etc/initramfs-tools/initramfs.conf"',
+            f"--customize-hook={initramfs}",
+            f"--customize-hook={kept}",
+            RELEASE, fresh / "root", *_sources(),
+        ]  # fmt: skip
+        # no initramfs at the kernel's installation: one is made when everything is there
+        _run(argv, log=CACHE / "base.log", INITRD="No")
+    return place
+
+
+def _wheels(target: Path, requirements: bytes, *, log: Path) -> None:
+    """The hub's dependencies for the guest, unpacked into ``target``."""
+    target.mkdir(parents=True, exist_ok=True)
+    listed = target.parent / "requirements.txt"
+    listed.write_bytes(requirements)
+    _run(
+        [
+            _uv(), "pip", "install", "--quiet", "--target", target, "--python-platform", "aarch64-manylinux_2_40",
+            "--python-version", PYTHON, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
+            "--require-hashes", "--link-mode", "copy", "--requirements", listed,
+        ],
+        log=log, UV_CACHE_DIR=str(ROOT / ".cache" / "uv"),
+    )  # fmt: skip
+
+
+def build() -> Image:
+    """The image of this tree, built if it is not there.
+
+    Raises:
+        Impossible: this machine cannot.
+    """
+    wanted = image()
+    if wanted.there:
+        return wanted
+    if os.geteuid() != 0:
+        raise Impossible("building the guest needs root: it makes the files of another system's root, and registers"
+                         " the format of arm64 programs")  # fmt: skip
+    missing = [command for command in NEEDED if not shutil.which(command)]
+    if missing:
+        raise Impossible(f"commands are missing: {', '.join(missing)}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _arm64_runs():
+        base = _base()
+        with _appears(wanted.place) as fresh:
+            log = CACHE / "image.log"
+            root = fresh / "root"
+            _run(["cp", "--archive", base / "root", root], log=log)
+            _wheels(root / SITE.lstrip("/"), _requirements(), log=log)
+            _run(["chroot", root, "python3", "-m", "compileall", "-q", SITE], log=log)
+            _run(["cp", "--recursive", "--no-dereference", f"{RECIPE}/overlay/.", root], log=log)
+            shutil.copy(next((root / "boot").glob("vmlinuz-*")), fresh / "vmlinuz")
+            (root / "boot/initrd.img").rename(fresh / "initrd.img")
+            _run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, fresh / "root.ext4", SIZE], log=log)
+            shutil.rmtree(root)
+    _forget_old()
+    return wanted
+
+
+def _forget_old() -> None:
+    """Remove all images but the newest ``KEPT``."""
+    images = sorted(CACHE.glob("image-*/"), key=lambda place: place.stat().st_mtime, reverse=True)
+    for place in images[KEPT:]:
+        shutil.rmtree(place)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 built or there, 1 impossible here."""
+    parser = argparse.ArgumentParser(prog="python -m hil.guest.build", description=__doc__)
+    parser.add_argument("--key", action="store_true", help="only print the place")
+    arguments = parser.parse_args(argv)
+    try:
+        print((image() if arguments.key else build()).place)
+    except Impossible as error:
+        print(f"hil.guest.build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
