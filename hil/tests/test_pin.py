@@ -1,4 +1,4 @@
-"""A SIM's PIN costs at most one try, its PUK none (M2, F-29, F-30): the table "pins", per family's way to count them."""
+"""A SIM's PIN costs at most one try, its PUK none (M2, F-29, F-30): the table "pins", by how a family counts them."""
 
 from __future__ import annotations
 

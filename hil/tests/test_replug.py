@@ -28,7 +28,7 @@ DESCRIPTORS: Final = 3
 """More open files at the end than after the first cycle: a log, a connection of the observer's."""
 
 GROWTH: Final = 12.0
-"""Megabytes more at the end than after the first cycles: caches fill, and 500 cycles are 1,500 messages in the store."""
+"""Megabytes more at the end than after the first cycles: caches fill, and 500 cycles are 2,000 texts in the store."""
 
 
 @pytest.mark.timeout(1800)
