@@ -276,9 +276,12 @@ class Hub:
         self._calls.put_nowait((imei, {"modem": imei, "sim": imsi, "from": number}))
 
     async def may_try_pin(self, iccid: Iccid, pin: str) -> bool:
-        """Whether this PIN may be tried on this SIM: once and never again, also after a restart (promise M2)."""
-        digest = hashlib.sha256(f"{iccid}:{pin}".encode()).digest()
-        return await self._journal.write(sims.may_try_pin, iccid=iccid, pin_digest=digest)
+        """Whether this PIN may be tried on this SIM: once, also after a restart, unless it was right (promise M2)."""
+        return await self._journal.write(sims.may_try_pin, iccid=iccid, pin_digest=_pin_digest(iccid, pin))
+
+    async def pin_taken(self, iccid: Iccid, pin: str) -> None:
+        """The SIM has taken this PIN, and will want it again after each loss of power."""
+        await self._journal.write(sims.pin_taken, iccid=iccid, pin_digest=_pin_digest(iccid, pin))
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
         """What is remembered of a modem's troubles; a later version, rolled back, may have remembered more."""
@@ -669,6 +672,11 @@ async def _refusing(doing: Awaitable[T]) -> T:
         return await doing
     except ModemError as error:
         raise Rejected("modem_failed", str(error)) from error
+
+
+def _pin_digest(iccid: Iccid, pin: str) -> bytes:
+    """What is remembered of a PIN that was tried."""
+    return hashlib.sha256(f"{iccid}:{pin}".encode()).digest()
 
 
 def _hide(identity: str) -> str:

@@ -145,7 +145,10 @@ class ModemHost(Protocol):
         """Somebody calls; once a call. None: the number is withheld."""
 
     async def may_try_pin(self, iccid: Iccid, pin: str) -> bool:
-        """Commit that this PIN is about to be tried on this SIM; False where it was tried before."""
+        """Commit that this PIN is about to be tried on this SIM; False where it was tried before, and not taken."""
+
+    async def pin_taken(self, iccid: Iccid, pin: str) -> None:
+        """Commit that the SIM has taken this PIN: it may be tried again when the card has lost its power."""
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
         """What is remembered of this modem's troubles: by its IMEI, else of the one that was last in this place."""

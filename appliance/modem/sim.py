@@ -2,7 +2,7 @@
 
 Promise
     * A PIN is entered only where it is set for this card, the card can be named, more than two tries are left or cannot
-      be counted, and the host has committed that it was never tried on this card before.
+      be counted, and the host has committed that it was never tried on this card before without being taken.
     * A PUK is never entered.
 
 Theory of operation
@@ -181,5 +181,6 @@ class Sim:
         except CommandFailed as error:
             talk.tell(last_error=f"the SIM refused the PIN: {error.reason.text}")
             return self._every
+        await talk.host.pin_taken(iccid, pin)
         talk.tell(state=ModemState.BRINGING_UP, last_error=None)
         return 1.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from appliance.store.journal import Transaction
     from appliance.types import Iccid, Imei, Imsi
 
-__all__ = ["Sim", "may_try_pin", "seen", "sims"]
+__all__ = ["Sim", "may_try_pin", "pin_taken", "seen", "sims"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,8 @@ def may_try_pin(tx: Transaction, *, iccid: Iccid, pin_digest: bytes) -> bool:
         ).rowcount
         == 1
     )
+
+
+def pin_taken(tx: Transaction, *, iccid: Iccid, pin_digest: bytes) -> None:
+    """The card has taken this PIN: it may be tried again when the card asks again."""
+    tx.db.execute("DELETE FROM pin_try WHERE iccid = ? AND pin_digest = ?", (iccid, pin_digest))

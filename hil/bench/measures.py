@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +19,8 @@ from hil.bench.load import Connection
 from hil.rig import Rig, rig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.rig import Heard
 
 __all__ = ["MEASURES", "Measure"]
@@ -280,6 +283,46 @@ async def seconds_to_ready(whole: Rig) -> float:
     return time.perf_counter() - start
 
 
+async def beside_a_hung_one(place: Path, *, scale: float) -> list[Figure]:
+    """Three modems with and without a fourth that hangs and has texts to send: both in one run, so that they compare.
+
+    The network takes 50 ms for each text, as much as tells modems that wait for the network from a hub that computes.
+    """
+    texts = max(10, int(100 * scale))
+    async with rig(place, modems=4, emulator=["--submit-delay", "0.05"]) as whole:
+        hung, *healthy = whole.modems.all
+        alone = await beside(whole, [modem.imsi for modem in healthy], texts, "alone")
+        await whole.modems.do("fault", imei=hung.imei, kind="mute")
+        for n in range(5):
+            await whole.api.send(to=friend(600 + n), text=f"by the hung one {n}", sim=hung.imsi)
+        hindered = await beside(whole, [modem.imsi for modem in healthy], texts, "beside")
+    name = "a hung modem beside three"
+    latency, rate = statistics.median(hindered[0]), hindered[1]
+    return [
+        Figure(f"{name}: latency of the others, p50", latency * 1000, "ms"),
+        Figure(f"{name}: latency, p50", latency / statistics.median(alone[0]), "ratio", "< 1.1"),
+        Figure(f"{name}: throughput of the others", rate, "texts/s"),
+        Figure(f"{name}: throughput", rate / alone[1], "ratio", "> 0.95"),
+    ]
+
+
+async def beside(whole: Rig, sims: Sequence[str], texts: int, name: str) -> tuple[list[float], float]:
+    """Seconds from the request to "submitted" of texts one after the other, and texts per second of all at once."""
+    loop = asyncio.get_running_loop()
+    took = []
+    for n in range(texts):
+        start = loop.time()
+        message = await whole.api.send(to=friend(n), text=f"{name}, one by one {n}", sim=sims[n % len(sims)])
+        await whole.observer.until_state(message["id"], "submitted", "delivered")
+        took.append(loop.time() - start)
+    before = len(whole.modems.sent())
+    commands = [{"to": friend(n), "text": f"{name}, at once {n}", "sim": sims[n % len(sims)]} for n in range(3 * texts)]
+    await accept(whole, commands, clients=8)
+    await whole.modems.submits(before + len(commands), within=PATIENT)
+    times = [sent.time for sent in whole.modems.sent()[before:]]
+    return took, (len(commands) - 1) / (max(times) - min(times))
+
+
 MEASURES: dict[str, Measure] = {
     "backlog-1": backlog(1, goal=">= 200"),
     "backlog-4": backlog(4, goal=">= 400"),
@@ -291,6 +334,7 @@ MEASURES: dict[str, Measure] = {
     "http-many": accepts_by_http(32, goal=">= 5000"),
     "mqtt-one": accepts_by_mqtt(window=1, goal=""),
     "mqtt-many": accepts_by_mqtt(window=200, goal=">= 1000"),
+    "beside": beside_a_hung_one,
     "idle-1": idle(1, goals=("< 45", "< 0.1")),
     "idle-4": idle(4, goals=("", "")),
     "start": start_to_ready,

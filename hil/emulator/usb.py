@@ -28,7 +28,9 @@ import ctypes
 import dataclasses
 import functools
 import os
+import select
 import shutil
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,6 +51,8 @@ LIBRARY: Final = "libumockdev.so.0"
 PRELOAD: Final = "libumockdev-preload.so.0"
 PORTS: Final = 7
 """Ports of a hub."""
+_LISTENERS: Final = 5.0
+"""Seconds that a listener is given to read its events; one that is stopped for longer ends the test."""
 _TTY_MAJOR: Final = {"ttyUSB": 188, "ttyACM": 166}
 _TAG: Final = "modemhub"
 _WRITTEN: Final = inotify.MODIFY | inotify.CLOSE_WRITE
@@ -98,6 +102,7 @@ class Testbed:
         properties: Mapping[str, str],
     ) -> str:
         """Add a device, tell ``add``; its path in /sys."""
+        self._wait_for_listeners()
         made: bytes | None = self._lib.umockdev_testbed_add_devicev(
             self._testbed, subsystem.encode(), name.encode(), None if parent is None else parent.encode(),
             _pairs(attributes), _pairs(properties),
@@ -107,6 +112,7 @@ class Testbed:
         return made.decode()
 
     def uevent(self, path: str, action: str) -> None:
+        self._wait_for_listeners()
         self._lib.umockdev_testbed_uevent(self._testbed, path.encode(), action.encode())
 
     def remove(self, path: str) -> None:
@@ -114,6 +120,17 @@ class Testbed:
         self.uevent(path, "remove")
         self._lib.umockdev_testbed_remove_device(self._testbed, path.encode())
         shutil.rmtree(self.real(path), ignore_errors=True)
+
+    def _wait_for_listeners(self) -> None:
+        """Until everybody who listens can take one more event.
+
+        umockdev ends this process when one cannot, and ten unread ones are enough for that (net.unix.max_dgram_qlen).
+        """
+        for listener in self.root.glob("event*"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_RAW) as probe:
+                with contextlib.suppress(OSError):
+                    probe.connect(str(listener))
+                select.select([], [probe], [], _LISTENERS)
 
     def real(self, path: str) -> Path:
         """Where a path of the fake tree really is."""

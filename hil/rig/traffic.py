@@ -11,6 +11,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.rig.laws import ENDS, in_order, once_each, sent_once_or_told
+from hil.rig.waiting import Overdue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,10 @@ _recipients = itertools.cycle(range(799))
 class Traffic:
     """What is sent and received by one SIM; it follows the SIM, whichever modem that is in."""
 
-    def __init__(self, whole: Rig, name: str, modem: Modem) -> None:
+    def __init__(self, whole: Rig, name: str, modem: Modem, *, reported: bool = True) -> None:
+        """Send nothing yet; ``reported``: each accepted text has to end with its status report."""
         self.whole = whole
+        self.ends = ENDS if reported else ENDS | {"submitted"}
         self.name = name
         self.modem = modem
         self.to = f"+447700{_FIRST_RECIPIENT + next(_recipients)}"
@@ -82,16 +85,19 @@ class Traffic:
         def done(_: list[Heard]) -> bool:
             ended = observer.ended()
             texts = {message.get("text") for message in self.received()}
-            return set(self.delivered) <= texts and all(ended.get(each) in ENDS for each in self.accepted.values())
+            return set(self.delivered) <= texts and all(ended.get(each) in self.ends for each in self.accepted.values())
 
-        await observer.heard.until(done, f"end of {self.name}: {self.unsettled}", within=within)
+        try:
+            await observer.heard.until(done, f"end of {self.name}", within=within)
+        except Overdue as overdue:
+            raise Overdue(f"not settled: {self.unsettled}\n{overdue}") from None
 
     @property
     def unsettled(self) -> str:
         """What is not done yet."""
         ended = self.whole.observer.ended()
         texts = {message.get("text") for message in self.received()}
-        out = [text[:40] for text, each in self.accepted.items() if ended.get(each) not in ENDS]
+        out = [text[:40] for text, each in self.accepted.items() if ended.get(each) not in self.ends]
         return f"out {out}, in {sorted(set(self.delivered) - texts)}"
 
     async def messages(self) -> dict[str, dict[str, Any]]:
@@ -106,7 +112,7 @@ class Traffic:
             (self.to, text): message for text, message in messages.items() if len(message["segments"]) == 1
         }
         return [
-            *sent_once_or_told(self.whole.modems, keys, recipient=self.to),
+            *sent_once_or_told(self.whole.modems, keys, ends=self.ends, recipient=self.to),
             *in_order(self.whole.modems, keys),
             *once_each(self.delivered, self.received()),
             *self._long_ones(messages),

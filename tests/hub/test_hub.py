@@ -225,6 +225,10 @@ async def test_a_pin_is_tried_once_for_ever(open_hub: Open) -> None:
     house = await open_hub()
     assert not await house.hub.may_try_pin(ICCID, "1234")
     assert await house.hub.may_try_pin(ICCID, "4321")
+    await house.hub.pin_taken(ICCID, "4321")
+    house = await open_hub()
+    assert await house.hub.may_try_pin(ICCID, "4321")
+    assert not await house.hub.may_try_pin(ICCID, "1234")
 
 
 async def test_health_names_what_is_wrong(open_hub: Open) -> None:

@@ -414,6 +414,10 @@ class Journal:
             await self.gate.wait()
         return fresh
 
+    async def pin_taken(self, iccid: Iccid, pin: str) -> None:
+        self.pins.discard((iccid, pin))
+        self._note("PIN taken")
+
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
         assert place == "desk"
         return self.memories.get(imei)

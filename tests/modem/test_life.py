@@ -219,9 +219,10 @@ class Locked(Desk):
 
     pin = "1234"
     entered = 0
+    open_now = False
 
     def _reply(self, text: str) -> bytes | None:
-        if text == "AT+CPIN?" and "AT+CPIN?" not in self.answers and not getattr(self, "open_now", False):
+        if text == "AT+CPIN?" and "AT+CPIN?" not in self.answers and not self.open_now:
             return LOCKED
         if text.startswith("AT+CPIN="):
             self.entered += 1
@@ -237,6 +238,19 @@ def test_a_pin_is_entered_after_the_host_has_committed_the_intent() -> None:
             assert desk.entered == 1
             assert it.host.entries[0] == "may try: True"
             assert all("1234" not in repr(status) for status in it.host.statuses)
+
+    run(scenario())
+
+
+def test_a_pin_that_was_right_is_entered_again_when_the_card_has_lost_its_power() -> None:
+    async def scenario() -> None:
+        desk = Locked()
+        async with bench(desk, pin="1234") as it:
+            desk.open_now = False
+            desk.tell("RDY")
+            await it.host.until(lambda: it.host.count(f"attached {IMEI}") == 2)
+            assert desk.entered == 2
+            assert it.host.entries.count("may try: True") == it.host.entries.count("PIN taken") == 2
 
     run(scenario())
 

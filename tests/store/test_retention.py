@@ -202,6 +202,15 @@ def test_a_pin_is_tried_once_per_card_for_ever(store: Store) -> None:
     assert store.write(sims.may_try_pin, iccid=other, pin_digest=b"pin")
 
 
+def test_a_pin_that_was_taken_may_be_tried_again(store: Store) -> None:
+    one, other = Iccid("8944"), Iccid("8945")
+    for iccid in (one, other):
+        assert store.write(sims.may_try_pin, iccid=iccid, pin_digest=b"pin")
+    store.write(sims.pin_taken, iccid=one, pin_digest=b"pin")
+    assert store.write(sims.may_try_pin, iccid=one, pin_digest=b"pin")
+    assert not store.write(sims.may_try_pin, iccid=other, pin_digest=b"pin")
+
+
 def test_sims_are_remembered_with_what_was_last_known(store: Store) -> None:
     store.write(sims.seen, imsi=SIM, iccid=Iccid("8944"), imei=IMEI, number="+491700000001")
     store.machine.forward(1000)
