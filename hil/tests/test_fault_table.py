@@ -236,7 +236,9 @@ async def poison_is_told(scene: Scene) -> None:
 
 
 async def bearer(scene: Scene) -> None:
+    """Two recipients: one failure alone is the network's weather, and each recipient's texts wait for its first."""
     await scene.fault("bearer", only=["+CNMP=14"] if scene.long else ["2"], code=38)
+    scene.traffics.append(Traffic(scene.whole, f"{scene.case.name} too", scene.modem))
     await scene.both()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,7 +81,9 @@ async def test_a_modem_is_replugged_again_and_again_and_nothing_is_lost_or_leaks
         pid = whole.hub.child.pid
         traffic = Traffic(whole, "replug", modem, reported=False)
         before = (0, 0.0)
+        took = []
         for cycle in range(cycles):
+            begun = asyncio.get_running_loop().time()
             start = len(whole.observer.heard.items)
             await traffic.both()  # on its way while the plug is pulled
             await whole.modems.do("fault", kind="unplug")
@@ -88,6 +92,7 @@ async def test_a_modem_is_replugged_again_and_again_and_nothing_is_lost_or_leaks
             await whole.modems.do("fault", kind="replug")
             await traffic.settled(within=BACK)
             await whole.ready(start=start, within=BACK)
+            took.append(asyncio.get_running_loop().time() - begun)
             if cycle == min(2, cycles // 2):
                 before = used_by(pid)
         after = used_by(pid)
@@ -95,6 +100,8 @@ async def test_a_modem_is_replugged_again_and_again_and_nothing_is_lost_or_leaks
             "texts out": 2 * cycles,
             "texts in": 2 * cycles,
             "sent twice, told": len(whole.modems.sent()) - 2 * cycles,
+            "median s": statistics.median(took),
+            "slowest s": max(took),
             "files before": before[0],
             "files after": after[0],
             "MB before": before[1],
