@@ -410,6 +410,8 @@ def _in_words(modem: dict[str, Any]) -> str:
         said.append(f"signal {modem['signal_dbm']} dBm")
     if modem["storage_full"]:
         said.append(f"nearly full: {', '.join(modem['storage_full'])}")
+    if modem["unreadable"]:
+        said.append(f"starts anew when these are read, so they are left there: {', '.join(modem['unreadable'])}")
     if modem["recovery"]:
         said.append(f"being done: {modem['recovery']}")
     if modem["last_error"] and modem["state"] != "ready":

@@ -9,6 +9,7 @@
     │   └── SmsDecodeError       these octets are not a TPDU (field, offset)
     ├── ModemError
     │   ├── PortGone             the tty hung up or disappeared
+    │   │   └── PortFailed       it is there, and the kernel cannot open it
     │   ├── AnswerTimeout        a command got no final result in its time
     │   ├── CommandFailed        ERROR, +CME ERROR or +CMS ERROR to a command that is not a submit
     │   ├── PowerFailed          a line, a USB device or a supply could not be switched
@@ -34,6 +35,7 @@ __all__ = [
     "CommandFailed",
     "ModemError",
     "ModemhubError",
+    "PortFailed",
     "PortGone",
     "PowerFailed",
     "Rejected",
@@ -87,6 +89,10 @@ class ModemError(ModemhubError):
 
 class PortGone(ModemError):
     """The tty hung up or disappeared; the session with the modem has ended."""
+
+
+class PortFailed(PortGone):
+    """The tty is there, and the kernel cannot open it: the modem behind it, or its bus, hangs."""
 
 
 class AnswerTimeout(ModemError):

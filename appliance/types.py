@@ -127,3 +127,11 @@ class ModemState(StrEnum):
     RECOVERING = "recovering"
     NEEDS_HANDS = "needs_hands"
     GONE = "gone"
+
+    @property
+    def heard(self) -> bool:
+        """Whether the modem has said who it is; else it is taken for the one that was there last."""
+        return self not in _UNHEARD
+
+
+_UNHEARD = frozenset({ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS, ModemState.GONE})

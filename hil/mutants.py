@@ -68,6 +68,9 @@ _ARRIVING_ROOM: Final = "modem/arriving.py"
 _SUBMITTING_ROOM: Final = "modem/submitting.py"
 _SIM_ROOM: Final = "modem/sim.py"
 _LADDER_ROOM: Final = "modem/ladder.py"
+_POISON_ROOM: Final = "modem/poison.py"
+_NETWORK_ROOM: Final = "modem/network.py"
+_MODEM: Final = "modem/modem.py"
 _CHANNEL: Final = "modem/channel.py"
 _DIALOGUE: Final = "at/dialogue.py"
 _DISPATCHER: Final = "hub/outbound.py"
@@ -79,6 +82,15 @@ _DOOR: Final = "mqtt/door.py"
 _ARRIVING: Final = "tests/modem/test_arriving.py::"
 _LIFE: Final = "tests/modem/test_life.py::"
 _SUBMIT: Final = "tests/modem/test_submit.py::"
+_POISON: Final = "tests/modem/test_poison.py::"
+_DEAF: Final = "tests/modem/test_deaf.py::"
+_BEARERS: Final = "tests/modem/test_bearers.py::"
+_ENDING: Final = "tests/modem/test_ending.py::"
+_FAMILIES: Final = "tests/modem/test_families.py::"
+_USSD: Final = "tests/modem/test_ussd.py::"
+_RECOVERY: Final = "tests/modem/test_recovery.py::"
+_USB_POWER: Final = "tests/modem/test_power_usb.py::"
+_FLEET: Final = "tests/hub/test_fleet.py::"
 _HUB: Final = "tests/hub/test_hub.py::"
 _HUB_IN: Final = "tests/hub/test_inbound.py::"
 _HUB_OUT: Final = "tests/hub/test_outbound.py::"
@@ -550,6 +562,237 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        reusable = not delivery.dup or ",
         "        reusable = True or ",
         _COMMANDS + "test_a_kill_after_the_commit_and_before_the_acknowledgement_makes_no_second_text",
+    ),
+    # ---- a modem's life
+    _one(
+        "poison is never left alone",
+        "R3: a message that makes the modem start anew jams nobody",
+        _POISON_ROOM,
+        "        return self._restarts[store, index] < _PROVEN\n",
+        "        return self._restarts[store, index] < 1000\n",
+        _POISON + "test_all_others_arrive_and_it_is_left_alone_unread_and_undeleted",
+        _POISON + "test_announced_it_is_found_out_too",
+    ),
+    _one(
+        "poison is listed again and again",
+        "R3: after one restart a storage is read message by message",
+        _POISON_ROOM,
+        "            self._unlisted.add(store)\n",
+        "            pass\n",
+        _POISON + "test_after_one_restart_the_storage_is_read_one_by_one",
+        _POISON + "test_all_others_arrive_and_it_is_left_alone_unread_and_undeleted",
+    ),
+    _one(
+        "poison is deleted unread",
+        "R1: nothing is deleted that was not committed",
+        "modem/stores.py",
+        "        if not self._poison.allows(store, index):\n            return None\n",
+        "        if not self._poison.allows(store, index):\n"
+        "            await self._ask(commands.delete(index))\n"
+        "            return None\n",
+        _POISON + "test_all_others_arrive_and_it_is_left_alone_unread_and_undeleted",
+    ),
+    _one(
+        "poison is suspected for ever after one chance restart",
+        "R3: what was read since is harmless",
+        _POISON_ROOM,
+        "        self._restarts.pop((store, index), None)\n",
+        "        return\n",
+        _POISON + "test_a_chance_restart_is_not_counted_against_the_next_message_in_its_place",
+        _POISON + "test_what_is_suspected",
+    ),
+    _one(
+        "an unannounced message changes nothing",
+        "R1: a modem that has gone deaf is swept every half minute",
+        _ARRIVING_ROOM,
+        "                    if unannounced and taken and entry.raw and not self._excused:\n",
+        "                    if unannounced and not taken and entry.raw and not self._excused:\n",
+        _DEAF + "test_found_deaf_it_is_set_up_anew_once_and_swept_every_half_minute",
+    ),
+    _one(
+        "an announced message that a sweep finds is an unannounced one",
+        "a modem that tells what arrives is not set up anew",
+        _ARRIVING_ROOM,
+        "                    if unannounced and taken and entry.raw and not self._excused:\n",
+        "                    if unannounced and taken and entry.raw:\n",
+        _DEAF + "test_what_was_announced_while_it_was_swept_makes_nobody_deaf",
+        _DEAF + "test_very_many_indications_make_nobody_deaf",
+    ),
+    _one(
+        "a setting that does not hold is believed",
+        "R1: where no setting of +CNMI holds, sweeps find what arrives in half a minute",
+        _ARRIVING_ROOM,
+        '        self.deaf = True\n        self._talk.tell(last_error="no setting',
+        '        self._talk.tell(last_error="no setting',
+        _DEAF + "test_where_no_setting_holds_it_is_told_and_swept_every_half_minute",
+    ),
+    _one(
+        "a flood of ready lines sweeps without pause",
+        "a modem that says without end that it is ready starves nobody",
+        _ARRIVING_ROOM,
+        "        self.wanted = True\n",
+        "        self._all_dirty = True\n",
+        _DEAF + "test_a_flood_of_ready_lines_neither_sweeps_without_pause_nor_starves_the_rest",
+    ),
+    _one(
+        "what is full is not told",
+        "M3: a full storage is reported",
+        _ARRIVING_ROOM,
+        "        self._talk.tell(storage=gauge, full=full)\n",
+        "        self._talk.tell(storage=gauge)\n",
+        _DEAF + "test_nearly_full_is_told_and_untold",
+    ),
+    _one(
+        "any failure is the bearer's",
+        "a bearer is changed only for failures that it can be blamed for",
+        _SUBMITTING_ROOM,
+        "self._blamed + 1 if reason.code in _BEARER else 0",
+        "self._blamed + 1",
+        _BEARERS + "test_what_no_bearer_can_be_blamed_for_changes_none",
+        _BEARERS + "test_failures_that_are_not_in_a_row_change_nothing",
+    ),
+    _one(
+        "a bearer that costs the network is kept",
+        "a bearer without a network is given up",
+        _MODEM,
+        "                if self._network.lost_for >= BEARER_PATIENCE:\n",
+        "                if self._network.lost_for >= 100 * BEARER_PATIENCE:\n",
+        _BEARERS + "test_a_bearer_that_costs_the_network_is_given_up_after_two_minutes",
+    ),
+    _one(
+        "a network that refuses is answered with resets",
+        "a modem that the network refuses is left alone",
+        _NETWORK_ROOM,
+        "        if denied or self.lost_for < _WITHOUT:\n",
+        "        if self.lost_for < _WITHOUT:\n",
+        _RECOVERY + "test_a_network_that_refuses_is_not_stormed_with_resets",
+    ),
+    _one(
+        "the tries of a family are counted by nobody",
+        "M2: each family's counter is asked",
+        _SIM_ROOM,
+        'dict.fromkeys((self._talk.profile.sim.tries, "+CPINR"))',
+        '("+CPINR",)',
+        _FAMILIES + "test_the_tries_are_counted_by_its_familys_counter",
+    ),
+    _one(
+        "what could not be remembered was not done",
+        "M1: a full disk keeps nobody from being revived",
+        _MODEM,
+        '        except ModemhubError as error:\n            self._talk.tell(last_error=f"what was done against',
+        '        except SettingsError as error:\n            self._talk.tell(last_error=f"what was done against',
+        _ENDING + "test_a_full_disk_keeps_nobody_from_reviving_a_modem",
+    ),
+    _one(
+        "the memory of a recovery is not kept",
+        "the ladder goes on where it was, also after a restart of the hub",
+        "hub/hub.py",
+        "write(troubles.remember, place=place, imei=imei, memory=asdict(memory), told=told)",
+        "write(troubles.remember, place=place, imei=imei, memory={}, told=told)",
+        _FLEET + "test_after_a_restart_of_the_hub_the_climb_goes_on_where_it_was",
+        _FLEET + "test_when_nothing_helped_a_restart_of_the_hub_begins_no_new_climb_at_once",
+    ),
+    _one(
+        "the memory of a recovery is the place's",
+        "a modem is known again wherever it is plugged in",
+        "store/troubles.py",
+        "    modem = imei or _last_in(tx.db, place) or place\n",
+        "    modem = place\n",
+        "tests/store/test_troubles.py::test_a_modem_is_known_again_in_another_place_and_a_silent_one_by_its_place",
+        "tests/store/test_troubles.py::test_two_that_were_swapped_keep_each_its_own",
+    ),
+    _one(
+        "a power cycle does not look for a doubt",
+        "S3: nothing is switched while a submit is in doubt",
+        _MODEM,
+        "        if self._submitting.in_doubt:\n            raise PowerFailed(IN_DOUBT)\n        return self._place",
+        "        return self._place",
+        _ENDING + "test_a_power_cycle_asked_for_just_before_a_pdu_leaves_waits_for_no_doubt_and_makes_none",
+        _ENDING + "test_what_was_lost_in_doubt_with_its_port_is_not_reset_away",
+    ),
+    _one(
+        "a lost network is reason enough to break a doubt",
+        "S3: nothing above rung 1 is done while a submit is in doubt",
+        _MODEM,
+        "self._network.search(in_doubt=self._submitting.in_doubt)",
+        "self._network.search(in_doubt=False)",
+        _ENDING + "test_radio_and_reset_against_a_lost_network_wait_for_a_doubt_too",
+    ),
+    _one(
+        "a neighbour's doubt is nobody's business",
+        "S3: a supply is not cut while a submit on a neighbour is in doubt",
+        "hub/fleet.py",
+        "all(self._idle(modem) and not modem.in_doubt for modem in there)",
+        "all(self._idle(modem) for modem in there)",
+        _FLEET + "test_a_supply_is_not_cut_where_a_neighbours_submit_is_in_doubt",
+    ),
+    _one(
+        "whoever asked for a power cycle waits for ever",
+        "whoever asks a modem for something is answered",
+        _MODEM,
+        '            _fail(self._talk.cycle, f"{self._place.name}: is not tended any more")\n',
+        "",
+        _ENDING + "test_stopped_for_good_whoever_waits_is_told",
+    ),
+    _one(
+        "a USSD request outlives its port",
+        "whoever asks a modem for something is answered",
+        _MODEM,
+        "            self._ussd.ended(why)\n",
+        "",
+        _USSD + "test_a_port_that_ends_ends_the_request_at_once",
+    ),
+    Mutant(
+        "a second cancellation leaves the line open",
+        "however a session ends, its line is free",
+        (
+            Patch(
+                _MODEM,
+                "settle(channel)\n        finally:\n            talk.channel = None\n",
+                "settle(channel)\n        except ModemError:\n            raise\n"
+                "        else:\n            talk.channel = None\n",
+            ),
+        ),
+        (_ENDING + "test_stopped_while_a_submit_has_no_result_it_leaves_no_line_open",),
+    ),
+    _one(
+        "the roster believes the place that a modem has left",
+        "a modem is told by the place where it is",
+        "hub/roster.py",
+        "        if self._places.setdefault(status.imei, status.place) != status.place:\n            return\n",
+        "",
+        _FLEET + "test_what_a_place_says_of_a_modem_that_has_moved_is_no_news_of_it",
+        _FLEET + "test_in_any_order_two_that_were_swapped_are_told_by_the_place_where_they_are",
+    ),
+    _one(
+        "a modem is taken for the one before until it says who it is",
+        "a modem is told by the place where it is",
+        _MODEM,
+        "        if talk.status.state.heard:\n            talk.tell(state=ModemState.BRINGING_UP)\n",
+        "        talk.tell(state=ModemState.BRINGING_UP)\n",
+        _FLEET + "test_two_identical_modems_that_are_swapped_are_each_told_where_they_are",
+    ),
+    Mutant(
+        "authorisation is not given back to a device after a cancellation",
+        "rung 5 ends with the device authorised, whatever happens",
+        (
+            Patch("modem/power/span.py", "        await asyncio.shield(task)\n", "        await task\n"),
+            Patch(
+                "modem/power/usb.py",
+                "        except BaseException:\n            with contextlib.suppress(PowerFailed):\n",
+                "        except PowerFailed:\n            with contextlib.suppress(PowerFailed):\n",
+            ),
+        ),
+        (_USB_POWER + "test_a_cancelled_remedy_ends_first",),
+    ),
+    _one(
+        "two pulses at once",
+        "two remedies on one modem do not add up",
+        "modem/power/span.py",
+        "        if self._doing is not None:\n",
+        "        if self._doing is what:\n",
+        _USB_POWER + "test_two_remedies_on_one_device_do_not_run_at_once",
+        "tests/modem/test_power_board.py::test_two_remedies_at_once_do_not_add_up",
     ),
     # ---- keys, quotas, PINs, clocks
     _one(

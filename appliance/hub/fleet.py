@@ -57,6 +57,7 @@ class Fleet:
         detect: DetectSettings,
         pin: Callable[[Iccid], str | None],
         idle: Callable[[Modem], bool],
+        remarked: Callable[[], None] = lambda: None,
         hang_up: bool = True,
     ) -> None:
         """Start nothing yet.
@@ -68,6 +69,7 @@ class Fleet:
             detect: how others are found.
             pin: the PIN of a SIM, None where none is set.
             idle: whether nothing waits to be sent by a modem's SIM.
+            remarked: called when what is plugged in and cannot be used is another.
             hang_up: end incoming calls after they were told.
 
         Raises:
@@ -80,6 +82,7 @@ class Fleet:
         self._pin = pin
         self._profiles = shipped()
         self._idle = idle
+        self._remarked = remarked
         self._hang_up = hang_up
         self._usb = UsbPower(may_cut=self._may_cut)
         self._named = [self._fixed(each) for each in modems]
@@ -115,7 +118,7 @@ class Fleet:
         """Whether all these USB paths are modems of ours that have nothing to do."""
         ours = {f"usb {path}": path for path in paths}
         there = [modem for name, (modem, _) in self._modems.items() if name in ours]
-        return len(there) == len(ours) and all(self._idle(modem) for modem in there)
+        return len(there) == len(ours) and all(self._idle(modem) and not modem.in_doubt for modem in there)
 
     def start(self) -> None:
         """Tend the modems of the settings, and look for others."""
@@ -160,10 +163,12 @@ class Fleet:
     def remark(self, path: str, words: str) -> None:
         """What is plugged in there cannot be used."""
         self._remarks[path] = words
+        self._remarked()
 
     def remark_gone(self, path: str) -> None:
         """That is not true any more."""
         self._remarks.pop(path, None)
+        self._remarked()
 
     # ------------------------------------------------------------------ who is there
 
@@ -183,7 +188,7 @@ class Fleet:
         return [modem.status.state for modem, _ in self._modems.values()]
 
     def find(self, imei: str) -> Modem:
-        """The modem with this IMEI, whether it can send or not.
+        """The modem with this IMEI, whether it can send or not; where it was before is no place to find it.
 
         Raises:
             Rejected: ``no_such_modem``.
@@ -191,7 +196,10 @@ class Fleet:
         known = [modem for modem, _ in self._modems.values() if modem.status.imei == imei]
         if not known:
             raise Rejected("no_such_modem", f"there is no modem {imei} here", pointer="/imei")
-        return max(known, key=lambda modem: modem.status.state is not ModemState.GONE)
+        return max(
+            known,
+            key=lambda modem: (modem.status.state.heard, modem.status.state is not ModemState.GONE),
+        )
 
     def rescan(self) -> None:
         """Look at the USB buses now.

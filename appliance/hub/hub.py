@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -140,6 +140,7 @@ class Hub:
             detect=detect or DetectSettings(udev=False),
             pin=self._pin,
             idle=lambda modem: self._roster.queue(modem.status.imsi) == 0,
+            remarked=self._roster.touch,
             hang_up=hang_up,
         )
         self._last_resort = LastResort(journal, clock, states=lambda: self._fleet.states, reboot=reboot)
@@ -283,9 +284,12 @@ class Hub:
         await self._journal.write(sims.pin_taken, iccid=iccid, pin_digest=_pin_digest(iccid, pin))
 
     async def troubles(self, place: str, imei: Imei | None) -> Memory | None:
-        """What is remembered of a modem's troubles."""
+        """What is remembered of a modem's troubles; a later version, rolled back, may have remembered more."""
         known = await self._journal.read(troubles.remembered, place=place, imei=imei)
-        return None if known is None else Memory(**{**known, "tried": tuple(known["tried"])})
+        if known is None:
+            return None
+        kept = {field.name: known[field.name] for field in fields(Memory) if field.name in known}
+        return Memory(**{**kept, "tried": tuple(kept.get("tried", ()))})
 
     async def recovering(self, place: str, imei: Imei | None, memory: Memory, taken: RungTaken | None) -> None:
         """Something was done against a modem's trouble, or is about to be."""

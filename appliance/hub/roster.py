@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Roster"]
 
-_UNHEARD = frozenset({ModemState.GONE, ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS})
-"""States in which a modem has not said who it is: the IMEI is that of the one that was there last."""
-
 
 class Roster:
     """The modems of this hub by IMEI and their SIMs by IMSI."""
@@ -40,13 +37,17 @@ class Roster:
         """A modem says how it is; what another place says of a modem that has moved since is no news of it."""
         if status.imei is None:
             return
-        if status.state not in _UNHEARD:
+        if status.state.heard:
             self._places[status.imei] = status.place
         if self._places.setdefault(status.imei, status.place) != status.place:
             return
         if self._statuses.get(status.imei) != status:
             self._statuses[status.imei] = status
             self._bump()
+
+    def touch(self) -> None:
+        """Something beside the modems is another: what is plugged in and cannot be used."""
+        self._bump()
 
     def queues(self, depths: Mapping[str, int]) -> None:
         """How many segments wait for each SIM."""

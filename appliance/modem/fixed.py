@@ -128,7 +128,8 @@ class FixedPlace:
         """Open it for ourselves alone; see the top of this module for the speed.
 
         Raises:
-            PortGone: it is not there, another program has it, or it cannot be opened.
+            PortGone: it is not there, or another program has it.
+            PortFailed: it is there, and the kernel cannot open it.
         """
         speed = self._speed(turn)
         port = await self._opened(self._port, baudrate=speed)

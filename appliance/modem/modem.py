@@ -37,11 +37,20 @@ Recovery
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.at import answers
-from appliance.errors import AnswerTimeout, ModemError, ModemhubError, PortGone, PowerFailed, SettingsError
+from appliance.errors import (
+    AnswerTimeout,
+    ModemError,
+    ModemhubError,
+    PortFailed,
+    PortGone,
+    PowerFailed,
+    SettingsError,
+)
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
@@ -187,6 +196,7 @@ class Modem:
         self._patience_until = 0.0
         self._reset_until = 0.0
         self._vanished = False
+        self._failures = 0
         self._well_since: float | None = None
 
     @property
@@ -337,7 +347,8 @@ class Modem:
     def _ended(self, error: ModemError, *, opened: bool = True) -> None:
         """Note how a session ended."""
         self._arriving.restarted()
-        if isinstance(error, AnswerTimeout):
+        self._failures = self._failures + 1 if isinstance(error, PortFailed) else 0
+        if isinstance(error, AnswerTimeout) or self._failures >= STRIKES:  # once or twice, it is just being pulled out
             self._trouble = Trouble.SILENT
             self._turn += 1
             if opened:  # it was asked for as long as it had; ports that were only tried may still be starting
@@ -519,7 +530,7 @@ class Modem:
         talk.anew = None
         self._submitting.suspect = False
         self._sim.begin()
-        if talk.status.state not in {ModemState.OPENING, ModemState.RECOVERING, ModemState.NEEDS_HANDS}:
+        if talk.status.state.heard:
             talk.tell(state=ModemState.BRINGING_UP)
         imei = await channel.wake(patience, PREAMBLES)
         for timed in (commands.ECHO_OFF, commands.VERBOSE, commands.NUMERIC_ERRORS):
@@ -779,6 +790,11 @@ class Modem:
         await asyncio.shield(talk.cycle)
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the result of a submit may still come: until then nothing is to be switched that it hangs on."""
+        return self._submitting.in_doubt
+
+    @property
     def writes_ussd_packed(self) -> bool:
         """Whether the strings of a USSD request are packed septets in hexadecimal digits."""
         return self._talk.profile.ussd.packed
@@ -813,7 +829,7 @@ class Modem:
 
 def _attempts(seconds: float) -> tuple[float, ...]:
     """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
-    return (1.0,) * max(round(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
+    return (1.0,) * max(math.ceil(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 
 def _fail(asked: asyncio.Future[None] | None, why: str) -> None:

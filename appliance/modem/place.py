@@ -76,6 +76,7 @@ class Place(Protocol):
 
         Raises:
             PortGone: it is not there, or another program has it (named where that can be found out).
+            PortFailed: it is there, and cannot be opened: again and again, that is silence too.
             AnswerTimeout: what could be it was asked, and none answers: that is silence, and the ladder's business.
         """
 

@@ -32,7 +32,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from appliance.errors import PortGone
+from appliance.errors import PortFailed, PortGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,9 @@ _CLOSE_TIMEOUT: Final = 5.0
 
 _BUSY: Final = frozenset({errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK})
 """What an open ends with where another program has the port: TIOCEXCL says EBUSY, a foreign flock says EAGAIN."""
+
+_FAILED: Final = frozenset({errno.EIO, errno.ETIMEDOUT, errno.EPROTO, errno.EPIPE, errno.EILSEQ})
+"""What an open ends with where the device does not answer its bus (Linux, usb/error-codes: -71, -32, -84, -110)."""
 
 MODEM_MANAGER: Final = (
     "ModemManager speaks to every modem by itself: switch it off (systemctl disable --now ModemManager), or have it "
@@ -200,15 +203,28 @@ async def open_port(name: str, *, baudrate: int = 115200) -> SerialPort:
 
     Raises:
         PortGone: it does not exist, another program has it (named where that can be found out), this user may not open
-            it, it does not answer, or it cannot be opened in 10 s.
+            it, or it does not answer.
+        PortFailed: it is there, and the kernel cannot open it, or not in 10 s.
     """
     try:
         device = await in_thread(lambda: _open(name, baudrate), _OPEN_TIMEOUT, "open " + name, late=_give_back)
     except TimeoutError:
-        raise PortGone(f"{name}: cannot be opened in {_OPEN_TIMEOUT:.0f} s") from None
+        raise PortFailed(f"{name}: cannot be opened in {_OPEN_TIMEOUT:.0f} s") from None
     except (OSError, ValueError, termios.error) as error:
+        if "://" not in name and _number(error) in _FAILED:
+            raise PortFailed(f"{name}: {error}") from error
         raise PortGone(f"{name}: {await _in_words(name, error)}") from error
     return SerialPort(name, device)
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The errno of an error, or of the one that it was raised for: pyserial wraps those of termios."""
+    while error is not None:
+        number = error.args[0] if isinstance(error, termios.error) else getattr(error, "errno", None)
+        if isinstance(number, int):
+            return number
+        error = error.__context__
+    return None
 
 
 async def _in_words(name: str, error: Exception) -> str:

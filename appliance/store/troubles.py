@@ -24,11 +24,14 @@ __all__ = ["may_reboot", "remember", "remembered"]
 def remember(
     tx: Transaction, *, place: str, imei: Imei | None, memory: Mapping[str, Any], told: Mapping[str, Any] | None
 ) -> None:
-    """Keep the memory of this place; ``told`` is the body of an event ``recovery`` about it, None: there is none."""
+    """Keep the memory of the modem in this place; ``told`` is the body of an event ``recovery``, if there is one."""
+    modem = imei or _last_in(tx.db, place) or place
+    if modem != place:  # whatever was in it without saying who it is, was this one
+        tx.db.execute("DELETE FROM trouble WHERE modem = ?", (place,))
     tx.db.execute(
-        "INSERT INTO trouble (place, imei, memory, at) VALUES (?, ?, ?, ?) ON CONFLICT (place) DO UPDATE"
-        " SET imei = coalesce(excluded.imei, trouble.imei), memory = excluded.memory, at = excluded.at",
-        (place, imei, json.dumps(memory), tx.wall),
+        "INSERT INTO trouble (modem, place, memory, at) VALUES (?, ?, ?, ?) ON CONFLICT (modem) DO UPDATE"
+        " SET place = excluded.place, memory = excluded.memory, at = excluded.at",
+        (modem, place, json.dumps(memory), tx.now),
     )
     if told is not None:
         tx.emit("recovery", imei or place, told)
@@ -36,14 +39,16 @@ def remember(
 
 def remembered(db: sqlite3.Connection, *, place: str, imei: Imei | None) -> dict[str, Any] | None:
     """The memory of this modem, else, where it has not said who it is, of the one that was last in this place."""
-    if imei is not None:
-        row = db.execute("SELECT memory FROM trouble WHERE imei = ? ORDER BY at DESC LIMIT 1", (imei,)).fetchone()
-    else:
-        row = db.execute("SELECT memory FROM trouble WHERE place = ?", (place,)).fetchone()
+    row = db.execute("SELECT memory FROM trouble WHERE modem = ?", (imei or _last_in(db, place),)).fetchone()
     if row is None:
         return None
     memory: dict[str, Any] = json.loads(row["memory"])
     return memory
+
+
+def _last_in(db: sqlite3.Connection, place: str) -> str | None:
+    row = db.execute("SELECT modem FROM trouble WHERE place = ? ORDER BY at DESC LIMIT 1", (place,)).fetchone()
+    return None if row is None else str(row["modem"])
 
 
 def may_reboot(tx: Transaction, *, most: int) -> bool:

@@ -469,6 +469,7 @@ async def bench(
     pause: float = 1.0,
     hang_up: bool = True,
     host: Journal | None = None,
+    profiles: Sequence[Profile] | None = None,
 ) -> AsyncIterator[Bench]:
     """Serve a modem as the supervisor does: run it again, ``pause`` seconds after each end."""
     desk = desk or Desk()
@@ -477,7 +478,7 @@ async def bench(
         host.memory = host.memories[None] = host.memories[IMEI] = memory
     modem = Modem(
         desk,
-        profiles=shipped(),
+        profiles=shipped() if profiles is None else profiles,
         profile=profile,
         host=host,
         pin=lambda _: pin,

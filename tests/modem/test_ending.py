@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.errors import ModemError, PortGone, PowerFailed, StoreFull, SubmitInDoubt
+from appliance.errors import ModemError, PortFailed, PortGone, PowerFailed, StoreFull, SubmitInDoubt
 from appliance.modem.ladder import Memory, Rung
 from appliance.modem.modem import Modem
 from appliance.modem.place import Remedy
@@ -343,6 +343,64 @@ def test_a_modem_whose_port_ends_at_each_opening_after_a_reset_goes_on_up_the_la
             begin = it.now
             await it.host.until(lambda: "USB" in desk.commands)
             assert it.now - begin <= 90
+            await it.ready(2)
+
+    run(scenario())
+
+
+class Stuck(Desk):
+    """Its tty is there, and the kernel cannot open it."""
+
+    stuck = False
+    hopeless = True
+
+    async def open(self, turn: int = 0) -> Any:
+        if self.stuck:
+            self.turns.append(turn)
+            raise (PortFailed if self.hopeless else PortGone)("desk: Input/output error")
+        return await super().open(turn)
+
+
+@pytest.mark.parametrize("hopeless", [True, False])
+def test_a_modem_whose_port_the_kernel_cannot_open_is_revived_and_one_that_another_has_is_not(hopeless: bool) -> None:
+    async def scenario() -> None:
+        desk = Stuck(vanishes=True)
+        desk.hopeless = hopeless
+
+        async def apply() -> None:
+            desk.stuck = False
+            desk.written.append((asyncio.get_running_loop().time(), b"USB\r"))
+
+        desk.remedies = [Remedy(Rung.USB, "USB", 20.0, apply)]
+        async with bench(desk, pause=0.5) as it:
+            desk.stuck = True
+            desk.hang_up()
+            begin = it.now
+            if hopeless:
+                await it.ready(2)
+                assert it.now - begin <= 90
+                assert taken(it)[-1] == ("USB", "helped")
+            else:
+                await asyncio.sleep(3600)
+                assert "USB" not in desk.commands
+                assert it.host.taken == []
+
+    run(scenario())
+
+
+def test_a_port_that_fails_while_its_modem_is_pulled_out_is_no_trouble() -> None:
+    async def scenario() -> None:
+        desk = Stuck(vanishes=True)
+        desk.remedies = [remedy(desk, Rung.USB, "USB")]
+        async with bench(desk, pause=0.5) as it:
+            desk.stuck = True
+            desk.hang_up()
+            asyncio.get_running_loop().call_later(1.0, desk.unplug)
+            await asyncio.sleep(3600)
+            assert it.host.taken == []
+            assert it.modem.status.state is ModemState.GONE
+            desk.stuck = False
+            desk.plug()
             await it.ready(2)
 
     run(scenario())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.errors import PortGone
+from appliance.errors import PortFailed, PortGone
 from appliance.modem.modem import Modem
 from appliance.modem.port import SerialPort, _in_words, holder, in_thread, modem_manager, open_port
 from appliance.modem.profile import shipped
@@ -314,3 +314,17 @@ def test_the_group_that_may_open_a_port_is_named(tmp_path: Path) -> None:
     told = asyncio.run(_in_words(str(file), PermissionError(errno.EACCES, "Permission denied")))
     assert "this user may not open it; its group is " in told
     assert grp.getgrgid(file.stat().st_gid).gr_name in told
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_there_and_cannot_be_opened_has_failed_and_is_not_gone(pair: Pair) -> None:
+    slave = os.open(pair.name, os.O_RDWR | os.O_NOCTTY)
+    try:
+        pair.close()
+        with pytest.raises(PortFailed):  # the other end of a tty has closed: EIO
+            await open_port(f"/proc/self/fd/{slave}")
+    finally:
+        os.close(slave)
+    with pytest.raises(PortGone) as gone:
+        await open_port("/dev/is-not-there")
+    assert not isinstance(gone.value, PortFailed)

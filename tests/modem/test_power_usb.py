@@ -289,6 +289,21 @@ def test_a_hub_that_switches_all_together_is_cut_only_where_all_are_ours_and_idl
     assert machine.written[5:8] == [f"1-1-port{port}/disable=0" for port in (1, 2, 3)]
 
 
+def test_for_a_modem_that_is_not_on_the_bus_nobody_else_loses_the_supply(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.device("1-1", hub=TOGETHER, ports=3)
+    machine.device("1-1.3")
+    machine.ours = {"1-1.3"}
+    with pytest.raises(PowerFailed, match="most likely unplugged"):
+        machine.apply("1-1.2", SUPPLY)
+    assert machine.written == []
+    (machine.devices / "1-1.3" / "authorized").unlink()
+    (machine.devices / "1-1.3" / "bDeviceClass").unlink()
+    (machine.devices / "1-1.3").rmdir()
+    machine.apply("1-1.2", SUPPLY)
+    assert "1-1-port2/disable=1" in machine.written
+
+
 @pytest.mark.parametrize(
     ("model", "hubs", "path", "others", "cut"),
     [

@@ -54,6 +54,31 @@ def test_what_was_done_is_an_event_in_the_same_transaction(store: Store) -> None
     assert (event.subject, event.body) == (ONE, told)
 
 
+def test_two_that_were_swapped_keep_each_its_own(store: Store) -> None:
+    remember(store, "usb 1-1", ONE, "a")
+    remember(store, "usb 1-2", OTHER, "b")
+    remember(store, "usb 1-2", ONE, "c")
+    assert (known(store, "usb 1-1", OTHER), known(store, "usb 1-1", ONE)) == ("b", "c")
+    remember(store, "usb 1-1", OTHER, "d")
+    assert (known(store, "usb 1-1", None), known(store, "usb 1-2", None)) == ("d", "c")
+
+
+def test_one_that_says_who_it_is_only_later_is_still_the_same(store: Store) -> None:
+    remember(store, "/dev/serial0", None, "a")
+    assert known(store, "/dev/serial0", None) == "a"
+    remember(store, "/dev/serial0", ONE, "b")
+    remember(store, "/dev/serial0", None, "c")
+    assert (known(store, "/dev/serial0", None), known(store, "elsewhere", ONE)) == ("c", "c")
+    assert store.rows("SELECT count(*) FROM trouble") == [(1,)]
+
+
+def test_a_jump_of_the_wall_clock_does_not_bring_back_who_was_there_before(store: Store) -> None:
+    remember(store, "usb 1-1", ONE, "a")
+    store.machine.wall -= 10 * 365 * 86400
+    remember(store, "usb 1-1", OTHER, "b")
+    assert known(store, "usb 1-1", None) == "b"
+
+
 def test_the_machine_is_started_anew_at_most_so_often_a_day_and_not_with_a_text_on_its_way(store: Store) -> None:
     store.accept(store.message())
     claim = store.claim()

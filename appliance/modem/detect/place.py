@@ -117,6 +117,7 @@ class UsbPlace:
 
         Raises:
             PortGone: nothing is there, or every port is busy.
+            PortFailed: the first one is there, and the kernel cannot open it.
             AnswerTimeout: none of its ports answers.
         """
         device = self._device
@@ -124,12 +125,12 @@ class UsbPlace:
             raise PortGone(f"{self.name}: nothing is plugged in there")
         known = self._known(device)
         at = turn % (len(known) + 1) if known else 0
-        refusals: list[str] = []
+        refusals: list[PortGone] = []
         for tty in known[at:]:
             try:
                 port = await self._opened(tty.node)
             except PortGone as error:
-                refusals.append(str(error))
+                refusals.append(error)
             else:
                 return self._give(tty, port)
         if not refusals:
@@ -138,10 +139,10 @@ class UsbPlace:
             probed = await probe(nodes, opened=self._opened, skip=skip)
             if probed.port is not None:
                 return self._give(next(tty for tty in device.ttys if tty.node == probed.node), probed.port)
-            refusals = [*map(str, probed.refused.values())]
+            refusals = [*probed.refused.values()]
         if refusals:
-            self._refused(refusals[0])
-            raise PortGone(refusals[0])
+            self._refused(str(refusals[0]))
+            raise refusals[0]
         self._refused(None)
         raise AnswerTimeout(f"{self.name}: {device.title}: none of its {len(device.ttys)} ports answers AT")
 

@@ -8,9 +8,10 @@ Rung 6
     The hub port's ``disable`` (kernel 6.0) takes the supply away, where the hub can switch it. Which hub can is said by
     its descriptor (USB 2.0 §11.23.2.1, wHubCharacteristics bits 0 and 1: 00 all ports together, 01 each for itself, 1x
     not at all), except that the Raspberry Pi's own hubs say 01 and switch in gangs (``_gang``). Where others would lose
-    their supply too, it is cut only if ``may_cut`` says that every one of them is ours and idle; never where a
-    mounted disk would go. ``authorized`` is switched off before, so that the drivers let go first. Both halves of a
-    USB 3 port are switched, or the supply would stay.
+    their supply too, it is cut only if ``may_cut`` says that every one of them is ours and idle, and never for one that
+    is not on the bus any more, which is most often one that was pulled out; never where a mounted disk would go.
+    ``authorized`` is switched off before, so that the drivers let go first. Both halves of a USB 3 port are switched,
+    or the supply would stay.
 
 Whatever happens, ``authorized`` is on and every port enabled at the end: the acts are shielded from cancellation and
 each write is bounded, since one to a wedged bus may block in the kernel for ever.
@@ -248,6 +249,11 @@ class UsbPower:
             others = [name for name in dark if name != path and not self._is_hub(name)]
         if disk := self._mounted(dark):
             raise PowerFailed(f"usb {path}: the mounted disk {disk} would lose its supply, too")
+        if others and not (self._devices / path).exists():
+            raise PowerFailed(
+                f"usb {path}: nothing is on the bus there, and {', '.join(others)} would lose the supply for it: it is "
+                "most likely unplugged"
+            )
         if others and not self._may_cut(others):
             raise PowerFailed(
                 f"usb {path}: its hub switches all ports together, and {', '.join(others)} would lose the supply, too. "
