@@ -142,7 +142,7 @@ class Modems:
         await self.do("wait", submits=count, timeout=within)
 
     async def idle(self, modem: Modem) -> None:
-        """Wait until the hub has asked this modem nothing for a moment: what follows a text (sweeps, deletions) is done.
+        """Wait until the hub has asked this modem nothing for a moment: what follows a text, as sweeps, is done.
 
         A fault that hits a long command is noticed after that one's own time, which is no figure of the fault.
         """

@@ -88,10 +88,10 @@ async def test_a_pin_is_tried_once_over_many_restarts(place: Path, row: NewRow, 
         statuses = (await whole.modems.do("status"))["modems"]
     wrong = []
     for (family, name), status in zip(both, statuses, strict=True):
-        lock, sim, counter = LOCKS[name], status["sim"], FAMILIES[family]
+        expected, sim, counter = LOCKS[name], status["sim"], FAMILIES[family]
         found = {"entered": sim["pin_attempts"], "left": sim["pin_left"], "PUK tries left": sim["puk_left"]}
         asked = status["command_counts"].get(counter, 0)
-        right = found == {"entered": lock.attempts, "left": lock.left, "PUK tries left": 10}
+        right = found == {"entered": expected.attempts, "left": expected.left, "PUK tries left": 10}
         right = right and (asked > 0) == (name != "PUK")
         measured = row("pins", lock=name, family=family, **{"asked by": counter}, restarts=restarts, **found)
         measured["verdict"] = "passed" if right else "failed"
