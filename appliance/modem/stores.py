@@ -148,8 +148,8 @@ class Stores:
             return
         try:
             lines = await self._ask(commands.select(store))
-        except CommandFailed:
-            if receiving is None or self._places == 1:
+        except CommandFailed as error:
+            if receiving is None or self._places == 1 or error.reason.code in SIM_BUSY:
                 raise
             lines = await self._ask(commands.select(*whole))
             self._alone = False
