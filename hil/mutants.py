@@ -866,6 +866,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         _LIFE + "test_a_wrong_pin_is_tried_once",
     ),
     _one(
+        "a PIN that was right is not entered again",
+        "M2: a PIN that the SIM has taken is no try that was spent",
+        _SIM_ROOM,
+        "        await talk.host.pin_taken(iccid, pin)\n",
+        "",
+        _LIFE + "test_a_pin_that_was_right_is_entered_again_when_the_card_has_lost_its_power",
+    ),
+    _one(
         "a try of a PIN is taken that was left to a person",
         "M2: never when a try was spent already",
         _SIM_ROOM,

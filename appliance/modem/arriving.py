@@ -26,7 +26,7 @@ from appliance.modem import commands
 from appliance.modem.host import ArrivedPdu
 from appliance.modem.poison import Poison
 from appliance.modem.profile import Quirk
-from appliance.modem.stores import Stores
+from appliance.modem.stores import SIM_BUSY, Stores
 from appliance.types import Iccid
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Arriving:
         return kept
 
     async def sweep(self, *, unannounced: bool = False) -> bool:
-        """Read and empty the storages that may hold something; whether all could be kept.
+        """Read and empty the storages that may hold something; whether all could be read (but for the SIM) and kept.
 
         ``unannounced``: whatever is found was to be announced, so that finding something means that the modem is deaf.
         """
@@ -200,6 +200,7 @@ class Arriving:
             except CommandFailed as error:
                 talk.tell(last_error=str(error))
                 finished = False
+                kept = kept and error.reason.code not in SIM_BUSY
             except AnswerTimeout:
                 self._dirty.add(store)
                 raise

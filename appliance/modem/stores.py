@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from appliance.at.answers import Stored
     from appliance.modem.commands import Timed
 
-__all__ = ["Ask", "Place", "Stores"]
+__all__ = ["SIM_BUSY", "Ask", "Place", "Stores"]
 
 _PROBE_LIMIT: Final = 512
 """Indexes asked for one by one; the largest storage known has 255 places."""
+
+SIM_BUSY: Final = frozenset({"cms_314", "cme_14"})
+"""It cannot be read now and can be in some seconds."""
 
 _GONE: Final = frozenset({"cms_321", "cme_21", "cme_22"})
 """Nothing is at this index: already deleted."""
@@ -145,8 +148,8 @@ class Stores:
             return
         try:
             lines = await self._ask(commands.select(store))
-        except CommandFailed:
-            if receiving is None or self._places == 1:
+        except CommandFailed as error:
+            if receiving is None or self._places == 1 or error.reason.code in SIM_BUSY:
                 raise
             lines = await self._ask(commands.select(*whole))
             self._alone = False
@@ -156,7 +159,7 @@ class Stores:
         """Everything in a storage that arrived, with its index.
 
         Raises:
-            CommandFailed: the storage cannot be selected.
+            CommandFailed: the storage cannot be selected, or the SIM is busy.
         """
         await self.select(store, again=True)
         if not self._poison.lists(store):
@@ -164,7 +167,10 @@ class Stores:
         self._poison.begin(store, None)
         try:
             found = answers.stored(await self._ask(commands.LIST_ALL))
-        except CommandFailed:
+        except CommandFailed as error:
+            self._poison.end()
+            if error.reason.code in SIM_BUSY:
+                raise
             found = ()
         self._poison.end()
         if not found:
@@ -178,20 +184,20 @@ class Stores:
         used, total = self._gauge.get(store, (0, 0))
         if not used or (self._probed.get(store, 0) == used and not anyway):
             return []
-        self._probed[store] = used
         found: list[tuple[int, Stored]] = []
         for index in range(min(total + 1, _PROBE_LIMIT)):
             entry = await self.read(store, index)
             if entry is not None and not entry.outgoing:
                 found.append((index, entry))
         self._poison.passed(store)
+        self._probed[store] = used
         return found
 
     async def read(self, store: str, index: int) -> Stored | None:
         """One message; None where nothing is, or nothing that may be read.
 
         Raises:
-            CommandFailed: the storage cannot be selected.
+            CommandFailed: the storage cannot be selected, or the SIM is busy.
         """
         await self.select(store)
         if not self._poison.allows(store, index):
@@ -199,7 +205,10 @@ class Stores:
         self._poison.begin(store, index)
         try:
             found = answers.stored(await self._ask(commands.read(index)))
-        except CommandFailed:
+        except CommandFailed as error:
+            self._poison.end()
+            if error.reason.code in SIM_BUSY:
+                raise
             found = ()
         self._poison.end()
         return found[0] if found and found[0].raw else None

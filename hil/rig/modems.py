@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["Modem", "Modems", "Sent"]
+
+IDLE = 0.3
+"""Seconds without a command after which a modem that was just used is left alone until the next minute."""
 
 STAND_IN = Path(__file__).resolve().parent / "gpio"
 """Holds a package ``gpiod`` that speaks to the emulator's lines."""
@@ -136,6 +140,19 @@ class Modems:
     async def submits(self, count: int, *, within: float) -> None:
         """Wait until the ledger has so many accepted submits."""
         await self.do("wait", submits=count, timeout=within)
+
+    async def idle(self, modem: Modem) -> None:
+        """Wait until the hub has asked this modem nothing for a moment: what follows a text, as sweeps, is done.
+
+        A fault that hits a long command is noticed after that one's own time, which is no figure of the fault.
+        """
+        asked = -1
+        while True:
+            (status,) = (await self.do("status", imei=modem.imei))["modems"]
+            if status["commands"] == asked:
+                return
+            asked = status["commands"]
+            await asyncio.sleep(IDLE)
 
     # The ledger.
 

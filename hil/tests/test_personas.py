@@ -217,6 +217,7 @@ class _Life:
     async def revive(self) -> None:
         """M1 counts from the first time-out. That is not told itself: rung 0 comes after it, and then "offline"."""
         observer = self.whole.observer
+        await self.whole.modems.idle(self.modem)
         start, begun = self.now
         await self.fault("wedged", until=self.family.until)
         await self.traffic.both()

@@ -219,6 +219,21 @@ def test_a_storage_that_fails_does_not_keep_the_others_from_being_read() -> None
     run(scenario())
 
 
+@pytest.mark.parametrize("busy", [{"AT+CMGR=3": 2, "AT+CMGL=4": 1}, {'AT+CPMS="SM"': 3}])
+def test_what_a_busy_sim_does_not_let_be_read_is_read_soon(busy: dict[str, int]) -> None:
+    async def scenario() -> None:
+        async with bench(Desk(stores={"ME": {}, "SM": {}})) as it:
+            await asyncio.sleep(20)
+            it.desk.stores["SM"][3] = STORED
+            it.desk.answers = {command: [line("+CMS ERROR: 314")] * times for command, times in busy.items()}
+            start = asyncio.get_running_loop().time()
+            it.desk.tell('+CMTI: "SM",3')
+            await it.host.until(lambda: it.host.count("removed SM 3"))
+            assert asyncio.get_running_loop().time() - start < 60
+
+    run(scenario())
+
+
 def test_a_storage_is_read_on_a_modem_that_takes_nothing_less_than_all_places() -> None:
     async def scenario() -> None:
         desk = Desk(answers={'AT+CPMS="SM"': line("ERROR")}, stores={"ME": {}, "SM": {1: STORED}})
