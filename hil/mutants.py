@@ -71,6 +71,7 @@ _LADDER_ROOM: Final = "modem/ladder.py"
 _POISON_ROOM: Final = "modem/poison.py"
 _NETWORK_ROOM: Final = "modem/network.py"
 _MODEM: Final = "modem/modem.py"
+_RECOVERY_ROOM: Final = "modem/recovery.py"
 _CHANNEL: Final = "modem/channel.py"
 _DIALOGUE: Final = "at/dialogue.py"
 _DISPATCHER: Final = "hub/outbound.py"
@@ -678,9 +679,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "what could not be remembered was not done",
         "M1: a full disk keeps nobody from being revived",
-        _MODEM,
+        _RECOVERY_ROOM,
         '        except ModemhubError as error:\n            self._talk.tell(last_error=f"what was done against',
-        '        except SettingsError as error:\n            self._talk.tell(last_error=f"what was done against',
+        '        except PowerFailed as error:\n            self._talk.tell(last_error=f"what was done against',
         _ENDING + "test_a_full_disk_keeps_nobody_from_reviving_a_modem",
     ),
     _one(
@@ -704,8 +705,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "a power cycle does not look for a doubt",
         "S3: nothing is switched while a submit is in doubt",
-        _MODEM,
-        "        if self._submitting.in_doubt:\n            raise PowerFailed(IN_DOUBT)\n        return self._place",
+        _RECOVERY_ROOM,
+        "        if self._in_doubt():\n            raise PowerFailed(IN_DOUBT)\n        return self._place",
         "        return self._place",
         _ENDING + "test_a_power_cycle_asked_for_just_before_a_pdu_leaves_waits_for_no_doubt_and_makes_none",
         _ENDING + "test_what_was_lost_in_doubt_with_its_port_is_not_reset_away",

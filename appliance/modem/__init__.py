@@ -12,8 +12,8 @@
     The modem's storages: which there are, reading, deleting.
 ``place``
     Where a modem lives: its port, and what can be done to it from outside.
-``ladder``
-    Which step of recovery is due. PURE.
+``ladder``, ``recovery``
+    Which step of recovery is due (PURE); taking it.
 ``modem``
     One modem's life: bring-up, tending, recovery. What the hub sees. Its parts, which share ``talk``: ``sim``,
     ``network``, ``arriving`` (with ``poison``), ``submitting``, ``calls``, ``ussd``; what it tells: ``host``.

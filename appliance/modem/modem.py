@@ -25,19 +25,11 @@ Theory of operation
 
     URCs arrive in the reader's callback: they leave a note and wake the coroutine, or interrupt a command whose
     answer a reset has swallowed. A URC is a hint: nothing is lost when one is.
-
-Recovery
-    Rung 0 is the channel's (ESC and our own IMEI). Where it fails the session ends in *trouble*, and the next one
-    begins with the step that is due: remedies of the place with the port closed, a reset by command with it open. A
-    step has its patience, the seconds in which the modem may come back; the trouble is over when the modem has been
-    set up again, not when it answers once. What was taken and whether it helped is told to the host, which keeps the
-    ladder's memory over restarts. While a submit is in doubt nothing above rung 1 is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -45,8 +37,6 @@ from appliance.at import answers
 from appliance.errors import (
     AnswerTimeout,
     ModemError,
-    ModemhubError,
-    PortFailed,
     PortGone,
     PowerFailed,
     SettingsError,
@@ -54,11 +44,10 @@ from appliance.errors import (
 from appliance.modem import commands
 from appliance.modem.arriving import Arriving
 from appliance.modem.calls import Calls
-from appliance.modem.channel import PREAMBLE_TIMEOUT, Channel, Silent
-from appliance.modem.host import RungTaken
-from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
+from appliance.modem.channel import Channel, Silent
 from appliance.modem.network import Network
 from appliance.modem.profile import choose, generic
+from appliance.modem.recovery import IN_DOUBT, MARGIN, RESET, WAKE_AGAIN, Recovery, attempts
 from appliance.modem.sim import Sim
 from appliance.modem.submitting import PROMPTLESS, Submitting
 from appliance.modem.talk import STRIKES, Talk
@@ -70,7 +59,8 @@ if TYPE_CHECKING:
 
     from appliance.at.dialogue import Urc
     from appliance.modem.host import ModemHost, ModemStatus, UssdAnswer
-    from appliance.modem.place import Place, Remedy
+    from appliance.modem.ladder import Step
+    from appliance.modem.place import Place
     from appliance.modem.profile import Profile
     from appliance.types import Iccid
 
@@ -106,31 +96,10 @@ class Intervals:
     absent: float = 30.0
 
 
-REOPEN: Final = Step(Rung.REOPEN, "re-opening the port", 0.0)
-
-RESET: Final = "reset by command"
-
-VANISH: Final = 10.0
-"""Seconds in which a modem that a reset reaches has vanished from the bus; modules take 2 to 5 s."""
-
-BACK_ON_THE_BUS: Final = 8.0
-"""Seconds in which a modem answers that has come back on the bus without a start of its own."""
-
-MARGIN: Final = 5.0
-"""Seconds more than the longest start known."""
-
-WAKE_FRESH: Final[tuple[float, ...]] = (0.5, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0)
-"""Seconds for each attempt on a modem that never answered: it may be starting, which takes up to 21 s."""
-
-WAKE_AGAIN: Final[tuple[float, ...]] = (1.0, 1.0, 1.0, 1.0)
-"""On one that answered before."""
-
 PREAMBLES: Final = ("AT", "ATE0", "ATV1")
 
 BEARER_PATIENCE: Final = 120.0
 """Seconds that another bearer is given to find its network: a scan of all bands takes as long."""
-
-IN_DOUBT: Final = "a text is on its way whose result is not known yet: try again in some minutes"
 
 _LOOKS: Final = 6
 """Polls without registration between two looks at the SIM."""
@@ -178,6 +147,13 @@ class Modem:
             sim_fault=self._suspect_sim,
             cancel=intervals.cancel,
         )
+        self._recovery = Recovery(
+            talk,
+            place,
+            in_doubt=lambda: self._submitting.in_doubt,
+            absent=intervals.absent,
+            healthy=intervals.healthy,
+        )
         self._plain_urcs = tuple(
             {urc: None for known in profiles for urc in (*known.bringup.boot_urcs, *known.bringup.ready_urcs)}
             | {urc: None for known in profiles for urc in (*known.bringup.plain_urcs, *known.power.off_urcs)}
@@ -189,15 +165,6 @@ class Modem:
         self._setbacks = 0
         self._misses = 0
         self._next_poll = 0.0
-        # over sessions
-        self._ladder: Ladder | None = None
-        self._trouble: Trouble | None = None
-        self._turn = 0
-        self._patience_until = 0.0
-        self._reset_until = 0.0
-        self._vanished = False
-        self._failures = 0
-        self._well_since: float | None = None
 
     @property
     def status(self) -> ModemStatus:
@@ -228,15 +195,16 @@ class Modem:
 
     async def _session(self) -> None:
         talk = self._talk
-        step = await self._climb()
-        await self._present(step)
-        talk.tell(port=self._place.port, state=self._busy(ModemState.OPENING))
+        step = await self._recovery.climb()
+        await self._recovery.place_filled(step)
+        talk.tell(port=self._place.port, state=self._recovery.state(ModemState.OPENING))
         why = "stopped"
         try:
-            port = await self._place.open(self._turn)
+            port = await self._place.open(self._recovery.turn)
         except ModemError as error:
-            self._ended(error, opened=False)
-            talk.tell(state=self._busy(ModemState.GONE), last_error=str(error))
+            self._arriving.restarted()
+            self._recovery.ended(error, opened=False)
+            talk.tell(state=self._recovery.state(ModemState.GONE), last_error=str(error))
             raise
         self._submitting.begin()
         talk.anew = None
@@ -249,7 +217,8 @@ class Modem:
         except ModemError as error:
             why = str(error)
             talk.tell(last_error=why)
-            self._ended(error)
+            self._arriving.restarted()
+            self._recovery.ended(error)
             raise
         finally:
             await self._hang_up_port(channel, why)
@@ -268,31 +237,19 @@ class Modem:
             self._ringing = False
             self._ussd.ended(why)
             talk.tell(
-                state=self._busy(ModemState.GONE),
-                recovery=talk.status.recovery if self._trouble else None,
+                state=self._recovery.state(ModemState.GONE),
+                recovery=self._recovery.in_words,
                 registration=None,
                 signal_dbm=None,
             )
             await channel.close()
-
-    def _busy(self, otherwise: ModemState) -> ModemState:
-        """The state to tell where nothing is known: what is done about a trouble comes first."""
-        if self._trouble is None:
-            return otherwise
-        if not self._needs_hands:
-            return ModemState.RECOVERING
-        return ModemState.GONE if self._trouble is Trouble.ABSENT else ModemState.NEEDS_HANDS
-
-    @property
-    def _needs_hands(self) -> bool:
-        return self._ladder is not None and self._ladder.needs_hands
 
     async def _live(self, channel: Channel, step: Step | None) -> None:
         talk = self._talk
         if step is not None and step.name == RESET:
             for command in talk.profile.power.resets:
                 await channel.shout(command.text)
-        patience = self._wake_attempts()
+        patience = self._recovery.wake_attempts()
         while True:
             try:
                 await self._introduce(channel, patience)
@@ -314,18 +271,7 @@ class Modem:
                 talk.tell(state=ModemState.RECOVERING, last_error=talk.anew, recovery="setting it up again")
                 self._arriving.restarted()
                 await asyncio.sleep(self._intervals.settle)
-            patience = _attempts(talk.profile.bringup.boot_time + MARGIN)
-
-    def _wake_attempts(self) -> tuple[float, ...]:
-        left = self._patience_until - asyncio.get_running_loop().time()
-        last = self._ladder.last if self._ladder is not None else None
-        if last is not None and last.rung == Rung.USB:
-            return _attempts(BACK_ON_THE_BUS)
-        if self._trouble is not None and left > sum(WAKE_AGAIN):
-            return _attempts(left)
-        if self._trouble is None and self._vanished:
-            return _attempts(self._talk.profile.bringup.boot_time + MARGIN)
-        return WAKE_AGAIN if self._trouble is not None or self._talk.status.imei is not None else WAKE_FRESH
+            patience = attempts(talk.profile.bringup.boot_time + MARGIN)
 
     async def _serve(self) -> None:
         """Everything behind the identity; returns when the modem has started anew or is to be restarted."""
@@ -344,139 +290,6 @@ class Modem:
 
     # ------------------------------------------------------------------------------------------ recovery
 
-    def _ended(self, error: ModemError, *, opened: bool = True) -> None:
-        """Note how a session ended."""
-        self._arriving.restarted()
-        self._failures = self._failures + 1 if isinstance(error, PortFailed) else 0
-        if isinstance(error, AnswerTimeout) or self._failures >= STRIKES:  # once or twice, it is just being pulled out
-            self._trouble = Trouble.SILENT
-            self._turn += 1
-            if opened:  # it was asked for as long as it had; ports that were only tried may still be starting
-                self._patience_until = 0.0
-        elif self._ladder is not None and self._ladder.last is not None and self._ladder.last.name == RESET:
-            self._patience_until = self._reset_until  # it vanished: the reset works
-        self._vanished = self._talk.status.imei is not None and isinstance(error, PortGone)
-        self._well_since = None
-
-    def _steps(self) -> list[Step]:
-        """What can be done to this modem, in the order of the rungs."""
-        bringup, power = self._talk.profile.bringup, self._talk.profile.power
-        remedies = self._place.remedies
-        # Where its start cannot be seen it has to be waited for, unless what comes next starts it again in any case.
-        seen = self._place.vanishes or (bool(remedies) and not remedies[0].key)
-        patience = VANISH if seen else bringup.boot_time
-        hangs = self._talk.status.imei is not None and not self._needs_hands
-        return [
-            REOPEN,
-            *([Step(Rung.RESET, RESET, patience)] if power.resets else []),
-            *(Step(remedy.rung, remedy.name, remedy.patience) for remedy in remedies if not (remedy.cold and hangs)),
-        ]
-
-    async def _climb(self) -> Step | None:
-        """Take the step that is due, as far as it is taken with the port closed; None: none is."""
-        loop = asyncio.get_running_loop()
-        ladder = self._ladder
-        if ladder is None:
-            ladder = self._ladder = Ladder(await self._memory())
-        if self._talk.cycle is not None:
-            await self._power_cycle(self._talk.cycle)
-            return None
-        if self._trouble is None or loop.time() < self._patience_until:
-            return None
-        await self._no_effect()
-        while True:
-            step = ladder.due(self._trouble, self._steps(), now=loop.time(), in_doubt=self._submitting.in_doubt)
-            if step is None:
-                if ladder.needs_hands:
-                    self._talk.tell(
-                        state=self._busy(ModemState.NEEDS_HANDS),
-                        recovery="nothing helped: a person is needed; tried again by itself",
-                    )
-                return None
-            ladder.take(step, now=loop.time())
-            self._talk.tell(state=ModemState.RECOVERING, recovery=step.name)
-            await self._told(None)
-            try:
-                await self._apply(step)
-            except PowerFailed as error:
-                await self._no_effect(str(error))
-                continue
-            if step.rung > Rung.REOPEN:
-                self._turn = 0
-            self._patience_until = loop.time() + step.patience
-            self._reset_until = self._patience_until + self._talk.profile.bringup.boot_time + MARGIN
-            return step
-
-    async def _apply(self, step: Step) -> None:
-        for remedy in self._place.remedies:
-            if remedy.name == step.name:
-                await remedy.apply()
-
-    async def _no_effect(self, failed: str | None = None) -> None:
-        """The trouble is still there after the last step, or that could not be taken."""
-        assert self._ladder is not None, "the ladder is there before the first step"
-        settled = self._ladder.fail(now=asyncio.get_running_loop().time())
-        if settled is not None:
-            await self._told(self._taken(settled, "no_effect" if failed is None else "failed", failed))
-
-    def _taken(self, settled: tuple[Step, float], outcome: str, detail: str | None = None) -> RungTaken:
-        step, seconds = settled
-        reason = (self._trouble or Trouble.SILENT).value
-        return RungTaken(step.rung, step.name, reason, round(seconds, 3), outcome, detail)
-
-    async def _told(self, taken: RungTaken | None) -> None:
-        assert self._ladder is not None, "the ladder is there before the first step"
-        try:
-            await self._talk.host.recovering(self._place.name, self._talk.status.imei, self._ladder.memory, taken)
-        except ModemhubError as error:
-            self._talk.tell(last_error=f"what was done against the trouble could not be kept: {error}")
-
-    async def _memory(self) -> Memory:
-        return await self._talk.host.troubles(self._place.name, self._talk.status.imei) or Memory()
-
-    async def _present(self, step: Step | None) -> None:
-        """Wait for the place to have something in it.
-
-        Raises:
-            PortGone: it did not come back in the patience of the step that was taken, or could be switched on.
-        """
-        left = self._patience_until - asyncio.get_running_loop().time()
-        within = max(left, MARGIN) if self._trouble is not None and (step or left > 0) else None
-        if within is None and any(remedy.rung in CLIMBS[Trouble.ABSENT] for remedy in self._place.remedies):
-            within = self._intervals.absent * (10 if self._needs_hands else 1)
-        try:
-            async with asyncio.timeout(within):
-                await self._place.present()
-        except TimeoutError:
-            self._trouble = self._trouble or Trouble.ABSENT
-            raise PortGone(f"{self._place.name}: is not there") from None
-
-    async def _well(self) -> None:
-        """It has been set up, or waits for something that no remedy brings: the trouble is over."""
-        if self._well_since is not None or self._ladder is None:
-            return
-        loop = asyncio.get_running_loop()
-        self._well_since = loop.time()
-        before = self._ladder.memory
-        settled = self._ladder.help(now=loop.time())
-        if settled is not None:
-            await self._told(self._taken(settled, "helped"))
-        elif self._ladder.memory != before:
-            await self._told(None)
-        self._place.worked()
-        self._trouble = None
-        self._turn = 0
-        self._patience_until = 0.0
-        self._talk.tell(recovery=None)
-
-    async def _healthy(self) -> None:
-        """Forget old troubles after ten minutes without new ones."""
-        now = asyncio.get_running_loop().time()
-        if self._ladder is None or self._well_since is None or now - self._well_since < self._intervals.healthy:
-            return
-        if self._ladder.healthy():
-            await self._told(None)
-
     async def _soft_reset(self, why: str) -> None:
         """Reset the modem by its own command; it answers probes again afterwards, or the port ends."""
         talk = self._talk
@@ -491,32 +304,6 @@ class Modem:
             if asked is not None and not asked.done():
                 asked.set_result(None)
         await asyncio.sleep(self._intervals.settle)
-
-    async def _power_cycle(self, asked: asyncio.Future[None]) -> None:
-        """Apply the strongest remedy of the place, because somebody asked for it."""
-        self._talk.cycle = None
-        try:
-            remedy = self._strongest()
-            self._talk.tell(state=ModemState.RECOVERING, recovery=remedy.name, last_error="power cycle: asked for")
-            await remedy.apply()
-        except PowerFailed as error:
-            asked.set_exception(error)
-            return
-        except BaseException:
-            _fail(asked, f"{self._place.name}: the power cycle was broken off")
-            raise
-        self._trouble = Trouble.SILENT
-        self._patience_until = asyncio.get_running_loop().time() + remedy.patience
-        asked.set_result(None)
-
-    def _strongest(self) -> Remedy:
-        if not self._place.remedies:
-            raise PowerFailed(
-                f"{self._place.name}: nothing here can switch it off and on; restart resets it by its own command"
-            )
-        if self._submitting.in_doubt:
-            raise PowerFailed(IN_DOUBT)
-        return self._place.remedies[-1]
 
     # ------------------------------------------------------------------------------------------ bring-up
 
@@ -543,9 +330,7 @@ class Modem:
         else:
             talk.tell(state=ModemState.BRINGING_UP, imei=imei, imsi=None, iccid=None, number=None, bearer=None)
             self._submitting.forget_bearers()
-            if before is not None or self._trouble is None:  # what was done was not for this one
-                self._trouble, self._turn, self._patience_until = None, 0, 0.0
-                self._ladder = Ladder(await self._memory())
+            await self._recovery.met(before)
         talk.tell(
             manufacturer=await talk.text(commands.MANUFACTURER),
             model=await talk.text(commands.MODEL),
@@ -578,7 +363,7 @@ class Modem:
                     self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
-                await self._well()
+                await self._recovery.well()
             await talk.pause(wait)
         return False
 
@@ -604,7 +389,7 @@ class Modem:
         """Serve; returns when the modem has started anew, is to be restarted, or its SIM has changed."""
         talk, arriving = self._talk, self._arriving
         loop = asyncio.get_running_loop()
-        await self._well()
+        await self._recovery.well()
         self._next_poll = loop.time()
         next_sweep = loop.time() + self._sweep_every
         next_look = loop.time()
@@ -663,7 +448,7 @@ class Modem:
             await self._attach()
             self._next_poll = loop.time() + self._intervals.poll
             await self._network.measure()
-            await self._healthy()
+            await self._recovery.healthy()
         else:
             if self._misses > 1 or not self._attached:
                 await self._detach("not registered")
@@ -782,12 +567,7 @@ class Modem:
         Raises:
             PowerFailed: there is none, it could not be applied, or a submit is in doubt.
         """
-        talk = self._talk
-        self._strongest()
-        if talk.cycle is None:
-            talk.cycle = asyncio.get_running_loop().create_future()
-            talk.wake.set()
-        await asyncio.shield(talk.cycle)
+        await self._recovery.cycle()
 
     @property
     def in_doubt(self) -> bool:
@@ -825,11 +605,6 @@ class Modem:
             PortGone: the port ended before the PDU was written: nothing was sent.
         """
         return await self._submitting.submit(tpdu, payload_next=payload_next)
-
-
-def _attempts(seconds: float) -> tuple[float, ...]:
-    """Attempts to wake a modem for so long; before each question goes a preamble, which has its own time."""
-    return (1.0,) * max(math.ceil(seconds / (1.0 + PREAMBLE_TIMEOUT)), len(WAKE_AGAIN))
 
 
 def _fail(asked: asyncio.Future[None] | None, why: str) -> None:

@@ -188,6 +188,7 @@ class Desk:
         self._prompted = False
         self._mr = 0
         self._plugged_in = asyncio.Event()
+        self._written_to = asyncio.Event()
 
     # -- the place
 
@@ -234,6 +235,12 @@ class Desk:
         """Every command line that was given."""
         return [data.decode().strip("\x1b\r") for _, data in self.written if data.endswith(b"\r")]
 
+    async def given(self, command: str) -> None:
+        """Wait until this command line was given."""
+        while command not in self.commands:
+            self._written_to.clear()
+            await self._written_to.wait()
+
     def since(self, time: float) -> list[bytes]:
         return [data for at, data in self.written if at > time]
 
@@ -241,6 +248,7 @@ class Desk:
 
     def _take(self, data: bytes) -> None:
         self.written.append((asyncio.get_running_loop().time(), data))
+        self._written_to.set()
         for octet in data:
             char = bytes([octet])
             if char == b"\x1b":

@@ -144,7 +144,7 @@ def test_a_modem_that_a_reset_makes_vanish_has_its_time_to_come_back() -> None:
         desk.remedies = [remedy(desk, Rung.USB, "USB")]
         async with bench(desk) as it:
             it.desk.mute = True
-            await it.host.until(lambda: "AT+CFUN=1,1" in it.desk.commands)
+            await it.desk.given("AT+CFUN=1,1")
             it.desk.unplug()
             asyncio.get_running_loop().call_later(20, it.desk.plug)
             asyncio.get_running_loop().call_later(20, setattr, it.desk, "mute", False)
@@ -271,6 +271,22 @@ def test_a_power_cycle_takes_the_strongest_remedy() -> None:
             assert [name for _, name in CURES if name in it.desk.commands] == ["port power"]
             assert it.host.entries[-1].startswith("detached")
             await it.ready(2)
+
+    run(scenario())
+
+
+def test_a_power_cycle_reaches_a_modem_that_is_not_there() -> None:
+    async def scenario() -> None:
+        desk = Desk(plugged=False)
+
+        async def switch_on() -> None:
+            desk.plug()
+
+        desk.remedies = [Remedy(Rung.USB, "USB", 20.0, switch_on)]
+        async with bench(desk, wait=False) as it:
+            await asyncio.sleep(100)
+            await it.modem.power_cycle()
+            await it.ready()
 
     run(scenario())
 
