@@ -244,8 +244,7 @@ async def power_cycle_modem(call: Call) -> web.StreamResponse:
     call.query(NoQuery)
     imei = call.request.match_info["imei"]
     _modem(call, imei)
-    await call.hub.power_cycle_modem(imei)
-    return reply({"imei": imei, "status": "ok"}, status=202)
+    return reply({"imei": imei, "status": "ok", "done": await call.hub.power_cycle_modem(imei)}, status=202)
 
 
 async def ussd(call: Call) -> web.StreamResponse:

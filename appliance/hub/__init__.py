@@ -16,7 +16,7 @@
 
 Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destination_not_allowed``, ``quota_exceeded``,
 ``idempotency_conflict``, ``not_encodable``, ``no_sim``, ``no_such_modem``, ``modem_failed``, ``not_possible``,
-``not_found``, ``not_cancellable``. A full disk is :class:`~appliance.errors.StoreFull`.
+``repeated``, ``not_found``, ``not_cancellable``. A full disk is :class:`~appliance.errors.StoreFull`.
 """
 
 from appliance.hub.command import SendCommand

@@ -538,13 +538,13 @@ class Hub:
         """
         await _refusing(self._fleet.find(imei).restart())
 
-    async def power_cycle_modem(self, imei: str) -> None:
-        """Switch a modem off and on by the strongest means that there is.
+    async def power_cycle_modem(self, imei: str) -> str:
+        """Switch a modem off and on by the strongest means that can be used; the name of what was done.
 
         Raises:
             Rejected: ``no_such_modem``, ``modem_failed``.
         """
-        await _refusing(self._fleet.find(imei).power_cycle())
+        return await _refusing(self._fleet.find(imei).power_cycle())
 
     async def ussd(self, imei: str, text: str | None) -> dict[str, Any]:
         """Ask the network by USSD, or answer what it asked; None ends the session.

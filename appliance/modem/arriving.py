@@ -70,6 +70,9 @@ class Arriving:
 
     def hint(self, line: str) -> None:
         """+CMTI or +CDSI."""
+        if len(self._hints) > _HINTS:  # nobody has time for them now
+            self._hints.clear()
+            self._all_dirty = True
         self._hints[answers.indication(line)] = None
         self._excused = True
         self.deaf = False

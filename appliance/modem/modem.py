@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.at import answers
 from appliance.errors import (
@@ -363,6 +363,7 @@ class Modem:
                     self._arriving.forget()
                 return True
             if talk.status.state is not ModemState.BRINGING_UP:
+                talk.tell(registration=None)
                 await self._recovery.well()
             await talk.pause(wait)
         return False
@@ -555,19 +556,15 @@ class Modem:
             raise PowerFailed(f"{talk.status.port}: no command is known that restarts this family of modems")
         if self._submitting.lost:
             raise PowerFailed(IN_DOUBT)
-        pending = talk.cycle or talk.restart
+        pending: asyncio.Future[Any] | None = talk.cycle or talk.restart
         if pending is None:
             pending = talk.restart = asyncio.get_running_loop().create_future()
             talk.wake.set()
         await asyncio.shield(pending)
 
-    async def power_cycle(self) -> None:
-        """Apply the strongest remedy that its place has: supply, power key or USB; returns when that was done.
-
-        Raises:
-            PowerFailed: there is none, it could not be applied, or a submit is in doubt.
-        """
-        await self._recovery.cycle()
+    async def power_cycle(self) -> str:
+        """Switch it off and on by the strongest means there is; the name of what was done. See ``Recovery.cycle``."""
+        return await self._recovery.cycle()
 
     @property
     def in_doubt(self) -> bool:
@@ -607,7 +604,7 @@ class Modem:
         return await self._submitting.submit(tpdu, payload_next=payload_next)
 
 
-def _fail(asked: asyncio.Future[None] | None, why: str) -> None:
+def _fail(asked: asyncio.Future[Any] | None, why: str) -> None:
     """Tell whoever waits that it will not be done."""
     if asked is not None and not asked.done():
         asked.set_exception(PortGone(why))

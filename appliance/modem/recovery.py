@@ -30,7 +30,7 @@ from appliance.modem.talk import STRIKES
 from appliance.types import ModemState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from appliance.errors import ModemError
     from appliance.modem.place import Place, Remedy
@@ -279,27 +279,28 @@ class Recovery:
 
     # ------------------------------------------------------------------------------------------ by hand
 
-    async def cycle(self) -> None:
-        """Apply the strongest remedy of the place, because somebody asks for it; returns when that was done.
+    async def cycle(self) -> str:
+        """Switch the modem off and on, because somebody asks for it: by the strongest remedy that can be applied.
+
+        Returns:
+            The name of what was done, when it was done.
 
         Raises:
-            PowerFailed: there is none, it could not be applied, or a submit is in doubt.
+            PowerFailed: there is none, none could be applied, or a submit is in doubt.
             PortGone: the modem is not tended any more.
         """
         talk = self._talk
-        self._strongest()
+        self._switchable()
         if talk.cycle is None:
             talk.cycle = asyncio.get_running_loop().create_future()
             talk.wake.set()
             self._asked.set()
-        await asyncio.shield(talk.cycle)
+        return await asyncio.shield(talk.cycle)
 
-    async def _power_cycle(self, asked: asyncio.Future[None]) -> None:
+    async def _power_cycle(self, asked: asyncio.Future[str]) -> None:
         self._talk.cycle = None
         try:
-            remedy = self._strongest()
-            self._talk.tell(state=ModemState.RECOVERING, recovery=remedy.name, last_error="power cycle: asked for")
-            await remedy.apply()
+            remedy = await self._strongest()
         except PowerFailed as error:
             asked.set_exception(error)
             return
@@ -309,13 +310,26 @@ class Recovery:
             raise
         self._trouble = Trouble.SILENT
         self._patience_until = asyncio.get_running_loop().time() + remedy.patience
-        asked.set_result(None)
+        asked.set_result(remedy.name)
 
-    def _strongest(self) -> Remedy:
-        if not self._place.remedies:
+    async def _strongest(self) -> Remedy:
+        refusals = []
+        for remedy in reversed(self._switchable()):
+            self._talk.tell(state=ModemState.RECOVERING, recovery=remedy.name, last_error="power cycle: asked for")
+            try:
+                await remedy.apply()
+            except PowerFailed as error:
+                refusals.append(str(error))
+            else:
+                return remedy
+        raise PowerFailed("; ".join(refusals))
+
+    def _switchable(self) -> Sequence[Remedy]:
+        remedies = self._place.remedies
+        if not remedies:
             raise PowerFailed(
                 f"{self._place.name}: nothing here can switch it off and on; restart resets it by its own command"
             )
         if self._in_doubt():
             raise PowerFailed(IN_DOUBT)
-        return self._place.remedies[-1]
+        return remedies

@@ -46,7 +46,7 @@ class Talk:
         """Why everything has to be set up again; None: nothing has."""
         self.restart: asyncio.Future[None] | None = None
         """Somebody asked for a reset: the session's to do."""
-        self.cycle: asyncio.Future[None] | None = None
+        self.cycle: asyncio.Future[str] | None = None
         """Somebody asked for a power cycle: to be done with the port closed."""
         self.strikes = 0
 

@@ -86,6 +86,10 @@ PENDING_MOST = 4096
 """Commands in work at once where the broker knows no receive maximum (3.1.1, QoS 0). More: QoS 0 is dropped, as its
 name allows; for QoS 1 the link is given up, and the broker hands over again what was not acknowledged."""
 
+_ONCE = frozenset({"modem/restart", "modem/power_cycle", "modem/ussd"})
+"""Requests that are not carried out when they come a second time (DUP): a USSD code may cost money. A text is known
+again by its key; these have none."""
+
 SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
 link."""
@@ -456,6 +460,8 @@ class MqttDoor:
             case Request(verb=verb):
                 given = _object(delivery.payload) if delivery.payload else {}
                 _keep_transaction(given, answer)
+                if delivery.dup and verb in _ONCE:
+                    raise Rejected("repeated", "a lost connection brought this again, and it may have been done: look")
                 answer |= await self._request(link, verb, given)
             case None:
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
@@ -529,8 +535,7 @@ class MqttDoor:
             case "inbox/replay":
                 return {"result": {"replayed": await self._replay(link, given)}}
             case "modem/power_cycle":
-                await self._hub.power_cycle_modem(_string(given, "modem"))
-                return {}
+                return {"result": {"done": await self._hub.power_cycle_modem(_string(given, "modem"))}}
             case "modem/rescan":
                 self._hub.rescan()
                 return {}

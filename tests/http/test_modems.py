@@ -63,7 +63,7 @@ async def test_a_power_cycle_is_done_and_answered_then(visitors: Visitors) -> No
 
     await plug_in(visitors.home, Desk(remedies=[Remedy(6, "port power", 0.1, apply)]))
     answer = await visitors.call("POST", f"{BASE}/power_cycle", token=await control(visitors))
-    assert (answer.status, answer.json) == (202, {"imei": IMEI, "status": "ok"})
+    assert (answer.status, answer.json) == (202, {"imei": IMEI, "status": "ok", "done": "port power"})
     assert done == ["port power"]
 
 

@@ -128,7 +128,7 @@ def stick(tmp_path: Path) -> Machine:
 def test_the_remedies_of_a_device(stick: Machine) -> None:
     remedies = stick.power.remedies("1-1.2")
     assert [(each.rung, each.name) for each in remedies] == [(5, AUTHORIZED), (5, DRIVER), (6, SUPPLY)]
-    assert all(each.patience >= 30 for each in remedies)
+    assert all(each.patience >= 20 for each in remedies)  # a TOBY-L2 takes so long to show its ttys
 
 
 def test_a_kernel_without_port_disable_has_no_supply_remedy(tmp_path: Path) -> None:

@@ -267,9 +267,20 @@ def test_a_power_cycle_takes_the_strongest_remedy() -> None:
         desk = Desk()
         desk.remedies = [remedy(desk, rung, name) for rung, name in CURES]
         async with bench(desk) as it:
-            await it.modem.power_cycle()
+            assert await it.modem.power_cycle() == "port power"
             assert [name for _, name in CURES if name in it.desk.commands] == ["port power"]
             assert it.host.entries[-1].startswith("detached")
+            await it.ready(2)
+
+    run(scenario())
+
+
+def test_a_power_cycle_takes_the_next_remedy_where_the_strongest_cannot_be_applied_and_says_which() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.remedies = [remedy(desk, Rung.LINES, "reset line"), broken(Rung.SUPPLY, "port power")]
+        async with bench(desk) as it:
+            assert await it.modem.power_cycle() == "reset line"
             await it.ready(2)
 
     run(scenario())

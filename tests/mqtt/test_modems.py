@@ -79,7 +79,8 @@ async def test_a_power_cycle_is_done_and_answered_then(home: House, raw: RawBrok
     desk = Desk(remedies=[Remedy(6, "port power", 0.1, apply)])
     imei = await plug_in(home, desk)
     async with linked(home, raw) as peer:
-        assert await ask(peer, "modem/power_cycle", modem=imei) == {"status": "ok"}
+        answer = await ask(peer, "modem/power_cycle", modem=imei)
+        assert answer == {"status": "ok", "result": {"done": "port power"}}
         assert done == ["port power"]
 
 
@@ -167,3 +168,14 @@ async def test_neither_codes_nor_answers_nor_numbers_are_in_the_log(
         await asyncio.sleep(0)
     for secret in ("*100#", "*101#", "7.77", "+447700900123", "447700900123", "234100000000001", "8944100000000000018"):
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["modem/restart", "modem/power_cycle", "modem/ussd"])
+async def test_what_may_have_been_done_is_not_done_again(home: House, raw: RawBroker, verb: str) -> None:
+    desk = Desk(boots=0.01)
+    imei = await plug_in(home, desk)
+    async with linked(home, raw) as peer:
+        payload = json.dumps({"modem": imei, "text": "*100#"}).encode()
+        peer.send_publish(Publish(f"modemhub/request/{verb}", payload, packet_id=9, dup=True))
+        assert refused(await answer(peer))[0] == "repeated"
+        assert not {"AT+CFUN=1,1", 'AT+CUSD=1,"*100#",15'} & set(desk.commands)

@@ -51,8 +51,8 @@ OFF_FOR: Final = 2.0
 DARK_FOR: Final = 4.0
 """Seconds without supply: capacitors of a stick hold it up for one or two."""
 
-BUS_PATIENCE: Final = 30.0
-"""Seconds until the modem answers after rung 5: TOBY-L2 takes 20 s to show its ttys."""
+BUS_PATIENCE: Final = 20.0
+"""Seconds until the modem is back on the bus after rung 5: TOBY-L2 takes so long to show its ttys."""
 
 SUPPLY_PATIENCE: Final = 45.0
 """Seconds until it answers after its supply was cut: its start (25 s) and the bus's."""
