@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from hil.rig import rig
+from hil.rig import Overdue, rig
 from hil.rig.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -579,3 +579,24 @@ async def test_faults(place: Path, cases: tuple[Case, ...], row: NewRow, *, long
     for scene in scenes:
         scene.row["verdict"] = "failed" if scene.case.name in wrong else "passed"
     assert wrong == {}, "\n\n".join(f"{name}: {words}" for name, words in wrong.items())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.xfail(
+    strict=True,
+    raises=Overdue,
+    reason="quectel-*.toml send URCs to the first AT port whichever port is used: on the second one reports are lost",
+)
+async def test_on_a_second_port_reports_are_heard(place: Path, *, long: bool) -> None:
+    if not long:
+        pytest.skip("a known fault, and takes a minute: make hil")
+    words = [{"persona": "quectel-ec2x"}]
+    async with rig(place, modems=words, usb=True, settings={"policy": POLICY}) as whole:
+        (modem,) = whole.modems.all
+        traffic = Traffic(whole, "second port", modem)
+        start = len(whole.observer.heard.items)
+        await whole.modems.do("fault", kind="dead_port", until="supply")
+        await traffic.out()
+        await whole.observer.until_heard(f"modem/{modem.imei}/availability", b"offline", start=start)
+        await whole.ready(start=start)
+        await traffic.settled(within=30)
