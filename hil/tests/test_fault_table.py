@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from hil.rig import Overdue, rig
+from hil.rig import rig
 from hil.rig.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -582,14 +582,9 @@ async def test_faults(place: Path, cases: tuple[Case, ...], row: NewRow, *, long
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.xfail(
-    strict=True,
-    raises=Overdue,
-    reason="quectel-*.toml send URCs to the first AT port whichever port is used: on the second one reports are lost",
-)
 async def test_on_a_second_port_reports_are_heard(place: Path, *, long: bool) -> None:
     if not long:
-        pytest.skip("a known fault, and takes a minute: make hil")
+        pytest.skip("takes a minute: make hil")
     words = [{"persona": "quectel-ec2x"}]
     async with rig(place, modems=words, usb=True, settings={"policy": POLICY}) as whole:
         (modem,) = whole.modems.all
