@@ -6,25 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.emulator.testing import Bench, Unused
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def modem(bench: Bench) -> Iterator[Unused]:
-    modem = bench.lend()
-    yield modem
-    modem.terminal.close()
-
+    from hil.emulator.testing import Bench, Unused
 
 # ------------------------------------------------------------------------------------------------------ V.250
 

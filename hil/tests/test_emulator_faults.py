@@ -16,26 +16,12 @@ import hil.emulator as emulator_package
 from hil.emulator.client import AsyncControlClient, ControlFailed, Emulator
 from hil.emulator.faults import FAULTS
 from hil.emulator.persona import PERSONAS, QUIRKS
-from hil.emulator.testing import Bench, Terminal, Unused
+from hil.emulator.testing import Terminal, Unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HELLO = "0011000C914477000910320000AA05E8329BFD06"
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    bench = Bench("--report-delay", "0")
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def modem(bench: Bench) -> Iterator[Unused]:
-    modem = bench.lend()
-    yield modem
-    modem.terminal.close()
 
 
 # ----------------------------------------------------------------------------------------------------- faults

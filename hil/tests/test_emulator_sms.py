@@ -6,27 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hil.emulator.testing import Bench, Terminal, Unused
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from hil.emulator.testing import Bench, Terminal, Unused
 
 HELLO = "0011000C914477000910320000AA05E8329BFD06"
 HELLO_REPORT = "0031000C914477000910320000AA05E8329BFD06"
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    bench = Bench("--report-delay", "0")
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def modem(bench: Bench) -> Iterator[Unused]:
-    modem = bench.lend()
-    yield modem
-    modem.terminal.close()
 
 
 def part(n: int, packed: str) -> str:

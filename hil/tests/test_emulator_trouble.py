@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import termios
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,24 +12,7 @@ from hil.emulator.client import ControlFailed
 from hil.emulator.modem import REMEDIES
 from hil.emulator.testing import Bench, Terminal, Unused
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 HELLO = "0011000C914477000910320000AA05E8329BFD06"
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    bench = Bench("--report-delay", "0")
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def modem(bench: Bench) -> Iterator[Unused]:
-    modem = bench.lend()
-    yield modem
-    modem.terminal.close()
 
 
 def awake(modem: Unused) -> Terminal:
