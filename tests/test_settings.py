@@ -176,3 +176,20 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
     assert main(["token", "revoke", "--name", "door", *config]) == 0
     assert main(["token", "list", *config]) == 0
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("modem", "told"),
+    [
+        (
+            'board = "waveshare-sim7600"',
+            'modems.0: modems.board: there is no "waveshare-sim7600"; there are: adafruit-fona',
+        ),
+        ('profile = "simcom"', 'modems.0: profile: there is no "simcom"; there are: cinterion'),
+        ("power = { pwrkey = 6 }", "modems.0: modems.power: pwrkey: which level?"),
+        ('power = { status = { line = 6, active = "low" } }', "names no line that could do anything"),
+    ],
+)
+def test_a_modem_that_cannot_be_is_named_before_the_hub_runs(tmp_path: Path, modem: str, told: str) -> None:
+    (error,) = errors(write(tmp_path, f'[[modems]]\nport = "/dev/serial0"\n{modem}\n'))
+    assert told in error

@@ -12,7 +12,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from appliance.errors import Rejected, SettingsError
+from appliance.errors import Rejected
 from appliance.modem import (
     Board,
     Detector,
@@ -71,9 +71,6 @@ class Fleet:
             idle: whether nothing waits to be sent by a modem's SIM.
             remarked: called when what is plugged in and cannot be used is another.
             hang_up: end incoming calls after they were told.
-
-        Raises:
-            SettingsError: a profile or a board that does not exist, or lines that cannot be.
         """
         self._host = host
         self._supervisor = supervisor
@@ -98,10 +95,7 @@ class Fleet:
             board = Board(Layout.of(settings.board, settings.power), name=settings.board or settings.port)
             known = boards().get(settings.board or "")
             name = name or (known.profile if known is not None else None)
-        by_name = {profile.name: profile for profile in self._profiles}
-        if name is not None and name not in by_name:
-            raise SettingsError(f'modems.profile: there is no "{name}"; there are: {", ".join(sorted(by_name))}')
-        profile = by_name.get(name or "")
+        profile = next((profile for profile in self._profiles if profile.name == name), None)
         place = FixedPlace(
             settings.port,
             speeds=(profile or generic()).ports.baud,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from appliance.errors import SettingsError
 from appliance.hub.destinations import is_allowance
+from appliance.modem import Layout, shipped
 from appliance.modem.settings import PowerSettings
 from appliance.types import OnInDoubt
 
@@ -70,6 +72,18 @@ class ModemSettings(BaseModel):
     """The HAT that the modem is on: a file name under ``appliance/modem/power/boards`` without ``.toml``."""
     power: PowerSettings | None = None
     """Its GPIO lines, where no board is named or another line is wired."""
+
+    @model_validator(mode="after")
+    def _are_known(self) -> Self:
+        names = [profile.name for profile in shipped()] if self.profile is not None else []
+        if self.profile is not None and self.profile not in names:
+            raise ValueError(f'profile: there is no "{self.profile}"; there are: {", ".join(names)}')
+        if self.board is not None or self.power is not None:
+            try:
+                Layout.of(self.board, self.power)
+            except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return self
 
 
 class CallSettings(BaseModel):
