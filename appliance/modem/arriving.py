@@ -78,10 +78,11 @@ class Arriving:
         self.deaf = False
 
     def delivered(self, line: str, payload: str) -> None:
-        """+CMT or +CDS."""
+        """+CMT or +CDS; that reports come says nothing about messages."""
         self._direct.append((payload, answers.direct_length(line), self._talk.status))
-        self._excused = True
-        self.deaf = False
+        if line.startswith("+CMT"):
+            self._excused = True
+            self.deaf = False
 
     def look_everywhere(self) -> None:
         """Something may be in any storage."""

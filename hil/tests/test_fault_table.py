@@ -179,8 +179,8 @@ class Case:
         modems: the emulator's words for each modem; ``hub`` has what the hub's settings say.
         ready: how many of them are to be ready at the end.
         also: judges what is special about it.
-        reported: whether each text must end with its report: one that comes when the modem has just started (+CNMI is
-            the factory's then), or to a dead port, is lost, and its text stays submitted.
+        reported: whether each text must end with its report: one that comes while +CNMI is the factory's (the modem has
+            just started, or has forgotten it), or to a dead port, is lost, and its text stays submitted.
         announces: whether the modem tells of arriving texts again afterwards; else only the sweep finds them.
         long_only: why it has no short form.
     """
@@ -484,15 +484,15 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
     ),
     "indications": (
         Case(
-            "deaf (no +CMTI)", "found by the sweep, then every 30 s", 345, during("deaf"), announces=True,
+            "deaf (no +CMTI)", "found by the sweep, then every 30 s", 345, during("deaf"),
             long_only="takes the five minutes between two sweeps",
         ),
         Case(
-            "CNMI forgotten", "read back and set again", 345, during("forget_cnmi"),
+            "CNMI forgotten", "read back and set again", 345, during("forget_cnmi"), reported=False,
             long_only="takes the five minutes between two looks at it",
         ),
         Case(
-            "all settings forgotten", "read back and set again", 345, during("forgotten_all"),
+            "all settings forgotten", "read back and set again", 345, during("forgotten_all"), reported=False,
             long_only="takes the five minutes between two looks at them",
         ),
     ),

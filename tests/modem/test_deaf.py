@@ -48,7 +48,7 @@ def test_found_deaf_it_is_set_up_anew_once_and_swept_every_half_minute() -> None
     run(scenario())
 
 
-@pytest.mark.parametrize("hint", ['+CMTI: "SM",9', f"+CDS: 30\r\n{PDU}"])
+@pytest.mark.parametrize("hint", ['+CMTI: "SM",9', f"+CMT: ,30\r\n{PDU}"])
 def test_once_it_says_something_it_is_swept_every_five_minutes_again(hint: str) -> None:
     async def scenario() -> None:
         async with bench() as it:
@@ -61,6 +61,20 @@ def test_once_it_says_something_it_is_swept_every_five_minutes_again(hint: str) 
             begin = it.now
             await asyncio.sleep(3600)
             assert len(sweeps(it, begin)) <= 14
+
+    run(scenario())
+
+
+def test_a_modem_that_tells_reports_and_no_messages_is_deaf() -> None:
+    async def scenario() -> None:
+        async with bench() as it:
+            it.desk.tell(f"+CDS: 30\r\n{PDU}")
+            await it.host.until(lambda: it.host.pdus)
+            assert await unannounced(it) <= 301
+            await it.ready(2)
+            for index in range(4, 7):
+                it.desk.tell(f"+CDS: 30\r\n{PDU}")
+                assert await unannounced(it, index) <= 31
 
     run(scenario())
 
