@@ -85,13 +85,13 @@ class Witness:
         return found
 
     def until(self, action: str, count: int) -> list[str]:
-        """The names of the next ``count`` ttys of which this is told."""
-        names: list[str] = []
+        """The names of the next ``count`` ttys of which this is told; Debian 13's umockdev tells a removal twice."""
+        names: dict[str, None] = {}
         while len(names) < count:
             one = self.next()
             if one["action"] == action:
-                names.append(one["name"])
-        return names
+                names[one["name"]] = None
+        return list(names)
 
     def python(self, code: str) -> str:
         """Run a piece of Python under the preload library, as the hub would."""
