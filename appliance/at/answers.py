@@ -61,7 +61,6 @@ __all__ = [
     "reference",
     "registration",
     "signal_dbm",
-    "sms_bearer",
     "stored",
     "ussd",
     "vendor_codes",
@@ -875,18 +874,6 @@ _CLOCK_UNTIL: Final = 2070
 """Two digits of 70 and more are the last century's: epochs of clocks that were never set."""
 _QUARTERS_MOST: Final = 56
 """14 hours, the largest offset that any country has."""
-
-
-def sms_bearer(line: str) -> int:
-    """<service> of ``+CGSMS?``: 0 packet, 1 circuit, 2 packet preferred, 3 circuit preferred (27.007 §10.1.21).
-
-    Raises:
-        AnswerError: another line or number.
-    """
-    service = _int(_fields(_behind(line, "+CGSMS"))[0])
-    if service is None or service > 3:
-        raise AnswerError(line, "no <service>")
-    return service
 
 
 @dataclass(frozen=True, slots=True)

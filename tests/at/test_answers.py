@@ -321,9 +321,6 @@ def test_an_operator(line: str, name: str | None, technology: str | None) -> Non
         (answers.iccid, '^ICCID: "984401000000000010F8"', "8944100000000000018"),
         (answers.iccid, '^ICCID: "98440100000000000018F8"', None),
         (answers.iccid, "894410000000000001F8", None),
-        (answers.sms_bearer, "+CGSMS: 3", 3),
-        (answers.sms_bearer, "+CGSMS: 4", None),
-        (answers.sms_bearer, "+CGSMS:", None),
         (answers.ussd, '+CUSD: 0,"Balance: 5.00",15', Ussd(0, "Balance: 5.00", 15)),
         (answers.ussd, '+CUSD: 1,"1> top up\n2> "gifts", and more",72', Ussd(1, '1> top up\n2> "gifts", and more', 72)),
         (answers.ussd, '+CUSD: 0,"C2303B4C",', Ussd(0, "C2303B4C", None)),
@@ -412,7 +409,7 @@ ONE_LINE: list[Callable[[str], object]] = [
     *(answers.imsi, answers.iccid, answers.iccid_of_file, answers.caller, answers.direct_length, final),
     lambda line: answers.stored([line, line]),
     lambda line: answers.own_number([line]),
-    *(answers.clock, answers.sms_bearer, answers.ussd),
+    *(answers.clock, answers.ussd),
     *(partial(_tries, counter) for counter in answers.PIN_COUNTERS),
 ]
 
