@@ -731,7 +731,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "whoever asked for a power cycle waits for ever",
         "whoever asks a modem for something is answered",
         _MODEM,
-        '            _fail(self._talk.cycle, f"{self._place.name}: is not tended any more")\n',
+        '            give_up(self._talk.cycle, f"{self._place.name}: is not tended any more")\n',
         "",
         _ENDING + "test_stopped_for_good_whoever_waits_is_told",
     ),

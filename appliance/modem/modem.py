@@ -50,7 +50,7 @@ from appliance.modem.profile import choose, generic
 from appliance.modem.recovery import IN_DOUBT, MARGIN, RESET, WAKE_AGAIN, Recovery, attempts
 from appliance.modem.sim import Sim
 from appliance.modem.submitting import PROMPTLESS, Submitting
-from appliance.modem.talk import STRIKES, Talk
+from appliance.modem.talk import STRIKES, Talk, give_up
 from appliance.modem.ussd import Ussd
 from appliance.types import ModemState
 
@@ -187,7 +187,7 @@ class Modem:
         try:
             await self._session()
         except asyncio.CancelledError:
-            _fail(self._talk.cycle, f"{self._place.name}: is not tended any more")
+            give_up(self._talk.cycle, f"{self._place.name}: is not tended any more")
             self._talk.cycle = None
             raise
         finally:
@@ -231,7 +231,7 @@ class Modem:
             await self._submitting.settle(channel)
         finally:
             talk.channel = None
-            _fail(talk.restart, why)
+            give_up(talk.restart, why)
             talk.restart = None
             self._calls.end()
             self._ringing = False
@@ -602,12 +602,6 @@ class Modem:
             PortGone: the port ended before the PDU was written: nothing was sent.
         """
         return await self._submitting.submit(tpdu, payload_next=payload_next)
-
-
-def _fail(asked: asyncio.Future[Any] | None, why: str) -> None:
-    """Tell whoever waits that it will not be done."""
-    if asked is not None and not asked.done():
-        asked.set_exception(PortGone(why))
 
 
 def _begins(line: str, beginnings: tuple[str, ...]) -> bool:

@@ -26,7 +26,7 @@ from appliance.errors import AnswerTimeout, ModemhubError, PortFailed, PortGone,
 from appliance.modem.channel import PREAMBLE_TIMEOUT
 from appliance.modem.host import RungTaken
 from appliance.modem.ladder import CLIMBS, Ladder, Memory, Rung, Step, Trouble
-from appliance.modem.talk import STRIKES
+from appliance.modem.talk import STRIKES, give_up
 from appliance.types import ModemState
 
 if TYPE_CHECKING:
@@ -305,8 +305,7 @@ class Recovery:
             asked.set_exception(error)
             return
         except BaseException:
-            if not asked.done():
-                asked.set_exception(PortGone(f"{self._place.name}: the power cycle was broken off"))
+            give_up(asked, f"{self._place.name}: the power cycle was broken off")
             raise
         self._trouble = Trouble.SILENT
         self._patience_until = asyncio.get_running_loop().time() + remedy.patience

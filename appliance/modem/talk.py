@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from appliance.modem.host import ModemHost
     from appliance.modem.profile import Profile
 
-__all__ = ["STRIKES", "Talk"]
+__all__ = ["STRIKES", "Talk", "give_up"]
 
 T = TypeVar("T")
 
@@ -125,3 +125,9 @@ class Talk:
             with contextlib.suppress(ValueError):
                 return meaning(line)
         return None
+
+
+def give_up(asked: asyncio.Future[Any] | None, why: str) -> None:
+    """Tell whoever waits for this that it will not be done."""
+    if asked is not None and not asked.done():
+        asked.set_exception(PortGone(why))
