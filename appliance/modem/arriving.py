@@ -70,10 +70,10 @@ class Arriving:
 
     def hint(self, line: str) -> None:
         """+CMTI or +CDSI."""
-        if len(self._hints) > _HINTS:  # nobody has time for them now
+        self._hints[answers.indication(line)] = None
+        if len(self._hints) > _HINTS:
             self._hints.clear()
             self._all_dirty = True
-        self._hints[answers.indication(line)] = None
         self._excused = True
         self.deaf = False
 
@@ -155,10 +155,6 @@ class Arriving:
         stores, talk = self._stores, self._talk
         kept = True
         while self._hints and stores is not None and talk.steady:
-            if len(self._hints) > _HINTS:
-                self._all_dirty = True
-                self._hints.clear()
-                break
             store, index = next(iter(self._hints))
             del self._hints[store, index]
             if store is None:
