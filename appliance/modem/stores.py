@@ -164,15 +164,7 @@ class Stores:
         await self.select(store, again=True)
         if not self._poison.lists(store):
             return await self._one_by_one(store, anyway=True)
-        self._poison.begin(store, None)
-        try:
-            found = answers.stored(await self._ask(commands.LIST_ALL))
-        except CommandFailed as error:
-            self._poison.end()
-            if error.reason.code in SIM_BUSY:
-                raise
-            found = ()
-        self._poison.end()
+        found = await self._stored(commands.LIST_ALL, store, None)
         if not found:
             return await self._one_by_one(store)
         listed = [(entry.index, entry) for entry in found if entry.index is not None and not entry.outgoing]
@@ -202,16 +194,25 @@ class Stores:
         await self.select(store)
         if not self._poison.allows(store, index):
             return None
+        found = await self._stored(commands.read(index), store, index)
+        return found[0] if found and found[0].raw else None
+
+    async def _stored(self, timed: Timed, store: str, index: int | None) -> tuple[Stored, ...]:
+        """What a reading command finds; nothing where the modem refuses. Suspected while the modem has not answered.
+
+        Raises:
+            CommandFailed: the SIM is busy.
+        """
         self._poison.begin(store, index)
         try:
-            found = answers.stored(await self._ask(commands.read(index)))
+            lines = await self._ask(timed)
         except CommandFailed as error:
             self._poison.end()
             if error.reason.code in SIM_BUSY:
                 raise
-            found = ()
+            return ()
         self._poison.end()
-        return found[0] if found and found[0].raw else None
+        return answers.stored(lines)
 
     async def delete(self, store: str, index: int) -> None:
         """Delete one message; one that is not there any more is deleted.
