@@ -380,8 +380,6 @@ def _doctor(options: argparse.Namespace) -> int:
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
     named = [modem.port for modem in settings.modems if modem.port not in served]
     findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
-    if running and not named:
-        findings = [finding for finding in findings if finding.port != "modems"]
     for finding in findings:
         print(f"{finding.port}: {finding.words}")
     able = all(modem["state"] == "ready" for modem in running or ())

@@ -53,7 +53,7 @@ async def consult(
     for port in named:
         holder = surroundings.holders.get(port)
         findings.append(Finding(port, fine=False, words=f"is in use by {holder}") if holder else await ask(port))
-    if not findings:
+    if not findings and not served:
         findings.append(Finding("modems", fine=False, words=_NOTHING))
     return findings
 
