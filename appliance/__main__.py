@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings) -> None:
     """Build every room and run until a signal or the end of a vital task."""
-    from appliance.hub import Hub
+    from appliance.hub import Contacts, Hub
     from appliance.settings import shown
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
@@ -146,6 +146,7 @@ async def _supervise(settings: Settings) -> None:
             hang_up=settings.calls.hang_up,
             reboot=_reboot_machine if settings.recovery.reboot_machine else None,
             sim_settings=settings.sims,
+            contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),
         )

@@ -23,6 +23,7 @@ from appliance.errors import SettingsError
 from appliance.http.settings import HttpSettings
 from appliance.hub.settings import (
     CallSettings,
+    ContactsSettings,
     DetectSettings,
     ModemSettings,
     PolicySettings,
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     recovery: RecoverySettings = RecoverySettings()
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
+    contacts: ContactsSettings = {}
     log: LogSettings = LogSettings()
 
     @classmethod

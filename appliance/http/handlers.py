@@ -146,7 +146,7 @@ async def send(call: Call) -> web.StreamResponse:
         await call.door.wait_for_ends(sent.ids, wait)
         messages = [await call.hub.message(one) or known for one, known in zip(sent.ids, messages, strict=True)]
     headers = {"Idempotent-Replayed": "true"} if sent.duplicate else {}
-    if isinstance(command.to, str):
+    if sent.single:
         headers["Location"] = f"/api/v1/messages/{sent.ids[0]}"
         return reply(messages[0], status=202, headers=headers)
     return reply({"messages": messages}, status=202, headers=headers)

@@ -6,6 +6,7 @@
     command       what a client asks for (pydantic: MQTT and HTTP speak the same JSON)
     reading       what a client wrote, read strictly
     destinations  recipients in one spelling; who may be texted
+    contacts      names for numbers
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     inbound       what arrives: committed raw, decoded from the row
@@ -20,11 +21,14 @@ Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destin
 """
 
 from appliance.hub.command import SendCommand
+from appliance.hub.contacts import Contact, Contacts
 from appliance.hub.hub import Client, Event, Hub, Page, Sent
 from appliance.hub.reading import read_json, read_model, read_query, validated
 
 __all__ = [
     "Client",
+    "Contact",
+    "Contacts",
     "Event",
     "Hub",
     "Page",

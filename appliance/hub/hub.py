@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
 from appliance.errors import ModemError, Rejected, SmsEncodeError
+from appliance.hub.command import MAX_RECIPIENTS
+from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.fleet import Fleet
@@ -72,6 +74,9 @@ class Client:
     name: str
     scopes: frozenset[str]
     daily_cap: int | None = None
+    """Segments in 24 hours; None: the policy's."""
+    per_minute: int | None = None
+    """Messages in a minute; None: no bound of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class Sent:
     """What became of a command: accepted, durably."""
 
     ids: tuple[MessageId, ...]
+    single: bool
+    """Whether it went to one number and is answered as one message; a list or a group is answered as a list."""
     duplicate: bool
     messages: tuple[dict[str, Any], ...]
 
@@ -117,12 +124,14 @@ class Hub:
         hang_up: bool = True,
         reboot: Callable[[], Awaitable[None]] | None = None,
         sim_settings: Mapping[str, SimSettings] | None = None,
+        contacts: Contacts | None = None,
         retention_days: float = 30.0,
         public_settings: Mapping[str, Any] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.hub_id = ""
         self.version = __version__
+        self.contacts = contacts or Contacts({})
         self._journal = journal
         self._clock = clock
         self._supervisor = supervisor
@@ -338,10 +347,7 @@ class Hub:
         lifetime = min(seconds for seconds in (command.ttl or self._policy.ttl, expires_in) if seconds is not None)
         if lifetime <= 0:
             raise Rejected("expired", "the command's time was over before it arrived")
-        recipients = [
-            self._recipient(given, pointer="/to" if isinstance(command.to, str) else f"/to/{number}")
-            for number, given in enumerate(command.recipients)
-        ]
+        single, recipients = self._recipients(command)
         pinned = self._pinned_sim(command)
         plan = self._segment(command)
         validity = min(
@@ -352,7 +358,7 @@ class Hub:
         fingerprint = command.fingerprint()
         content = command.content()
         messages = []
-        for recipient, given in zip(recipients, command.recipients, strict=True):
+        for recipient, given in recipients.items():
             imsi = pinned or self._route(len(plan.parts))
             tpdus = self._submits(plan, recipient, command, report=report, validity=validity)
             messages.append(
@@ -387,11 +393,17 @@ class Hub:
         for row in accepted:
             self._wake(row.view.get("sim"))
         ids = tuple(row.id for row in accepted)
-        return Sent(ids, duplicate=all(row.duplicate for row in accepted), messages=tuple(row.view for row in accepted))
+        return Sent(
+            ids,
+            single=single,
+            duplicate=all(row.duplicate for row in accepted),
+            messages=tuple(row.view for row in accepted),
+        )
 
     def preview(self, command: SendCommand) -> dict[str, Any]:
         """How a text would be sent: encoding, segments, what forces UCS-2, what a transliteration loses."""
         plan = self._segment(command)
+        _, recipients = self._addressed(command)
         return {
             "encoding": plan.encoding.value,
             "segments": len(plan.parts),
@@ -402,8 +414,8 @@ class Hub:
                 {"character": was, "replacement": now, "position": position}
                 for was, now, position in plan.substitutions
             ],
-            "recipients": len(command.recipients),
-            "cost_segments": len(plan.parts) * len(command.recipients),
+            "recipients": len(recipients),
+            "cost_segments": len(plan.parts) * len(recipients),
         }
 
     async def cancel(self, message_id: str, *, client: str | None) -> dict[str, Any]:
@@ -413,6 +425,31 @@ class Hub:
             Rejected: ``not_found`` or ``not_cancellable``.
         """
         return await self._journal.write(outbound.cancel, MessageId(message_id), client=client)
+
+    def _addressed(self, command: SendCommand) -> tuple[bool, list[tuple[str, str, str]]]:
+        """Names resolved: whether one number is meant, and of each its number, what was given, a pointer to that."""
+        addressed: list[tuple[str, str, str]] = []
+        single = isinstance(command.to, str)
+        for place, given in enumerate(command.recipients):
+            pointer = "/to" if isinstance(command.to, str) else f"/to/{place}"
+            contact = self.contacts.get(given)
+            single = single and (contact is None or not contact.group)
+            addressed += [(number, given, pointer) for number in ((given,) if contact is None else contact.numbers)]
+        return single, addressed
+
+    def _recipients(self, command: SendCommand) -> tuple[bool, dict[str, str]]:
+        """Whether one number is meant, and the numbers to text, each once, with what was given for it.
+
+        Raises:
+            Rejected: ``invalid``, ``destination_not_allowed``, ``no_sim``.
+        """
+        single, addressed = self._addressed(command)
+        recipients: dict[str, str] = {}
+        for number, given, pointer in addressed:
+            recipients.setdefault(self._recipient(number, pointer=pointer), given)
+        if len(recipients) > MAX_RECIPIENTS:
+            raise Rejected("invalid", f"these are {len(recipients)} numbers, more than {MAX_RECIPIENTS}", pointer="/to")
+        return single, recipients
 
     def _recipient(self, given: str, *, pointer: str) -> str:
         region = self._policy.region
@@ -645,7 +682,7 @@ class Hub:
         if found is None:
             self._tokens.pop(digest, None)
             return None
-        client = Client(found.name, frozenset(found.scopes))
+        client = Client(found.name, frozenset(found.scopes), found.daily_cap, found.per_minute)
         self._tokens[digest] = client, self._clock.now() + TOKEN_TRUSTED_MS
         return client
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from appliance.errors import SettingsError
+from appliance.hub.contacts import Contacts
 from appliance.hub.destinations import is_allowance
 from appliance.modem import Layout, shipped
 from appliance.modem.settings import PowerSettings
 from appliance.types import OnInDoubt
 
-__all__ = ["CallSettings", "DetectSettings", "ModemSettings", "PolicySettings", "RecoverySettings", "SimSettings"]
+__all__ = [
+    "CallSettings",
+    "ContactsSettings",
+    "DetectSettings",
+    "ModemSettings",
+    "PolicySettings",
+    "RecoverySettings",
+    "SimSettings",
+]
 
 
 class PolicySettings(BaseModel):
@@ -121,3 +130,12 @@ class SimSettings(BaseModel):
         ):
             raise ValueError("a PIN is 4 to 8 digits, in quotes")
         return pin
+
+
+def _are_contacts(named: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+    Contacts(named)
+    return named
+
+
+ContactsSettings = Annotated[dict[str, str | list[str]], AfterValidator(_are_contacts)]
+"""Names for numbers: ``anna = "+447700900123"``; a list is a group, and may hold other names."""

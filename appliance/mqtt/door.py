@@ -486,7 +486,7 @@ class MqttDoor:
                 self._store_refuses(error)
                 continue
             self._store_failures = 0
-            answer: dict[str, Any] = {"id": sent.ids[0]} if isinstance(command.to, str) else {"ids": list(sent.ids)}
+            answer: dict[str, Any] = {"id": sent.ids[0]} if sent.single else {"ids": list(sent.ids)}
             if sent.duplicate:
                 answer["duplicate"] = True
             return answer

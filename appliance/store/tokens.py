@@ -26,14 +26,29 @@ DIGEST_OCTETS = 32
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token that lets somebody in: the client's name, what it may do, and since when (RFC 3339, UTC)."""
+    """One token that lets somebody in: the client's name, what it may do, and since when (RFC 3339, UTC).
+
+    Attributes:
+        per_minute: messages in a minute; None: no bound of its own.
+        daily_cap: segments in 24 hours; None: the policy's.
+    """
 
     name: str
     scopes: frozenset[str]
     created_at: str
+    per_minute: int | None
+    daily_cap: int | None
 
 
-def create(tx: Transaction, *, name: str, scopes: Collection[str], digest: bytes) -> None:
+def create(
+    tx: Transaction,
+    *,
+    name: str,
+    scopes: Collection[str],
+    digest: bytes,
+    per_minute: int | None = None,
+    daily_cap: int | None = None,
+) -> None:
     """Let the bearer of the token with this SHA-256 digest in, as ``name``.
 
     Raises:
@@ -47,8 +62,8 @@ def create(tx: Transaction, *, name: str, scopes: Collection[str], digest: bytes
             "token_exists", f"there is a token named {name} already: revoke it first, or choose another name"
         )
     tx.db.execute(
-        "INSERT INTO token (name, scopes, digest, created_at) VALUES (?, ?, ?, ?)",
-        (name, json.dumps(sorted(scopes)), digest, tx.wall),
+        "INSERT INTO token (name, scopes, digest, created_at, per_minute, daily_cap) VALUES (?, ?, ?, ?, ?, ?)",
+        (name, json.dumps(sorted(scopes)), digest, tx.wall, per_minute, daily_cap),
     )
 
 
@@ -67,17 +82,26 @@ def revoke(tx: Transaction, *, name: str) -> None:
 
 def tokens(db: sqlite3.Connection) -> list[Token]:
     """The tokens that are valid, by name."""
-    rows = db.execute("SELECT name, scopes, created_at FROM token WHERE revoked_at IS NULL ORDER BY name")
+    rows = db.execute(
+        "SELECT name, scopes, created_at, per_minute, daily_cap FROM token WHERE revoked_at IS NULL ORDER BY name"
+    )
     return [_token(row) for row in rows]
 
 
 def authenticate(db: sqlite3.Connection, digest: bytes) -> Token | None:
     """The valid token with this SHA-256 digest, or None."""
     row = db.execute(
-        "SELECT name, scopes, created_at FROM token WHERE digest = ? AND revoked_at IS NULL", (digest,)
+        "SELECT name, scopes, created_at, per_minute, daily_cap FROM token WHERE digest = ? AND revoked_at IS NULL",
+        (digest,),
     ).fetchone()
     return None if row is None else _token(row)
 
 
 def _token(row: sqlite3.Row) -> Token:
-    return Token(name=row["name"], scopes=frozenset(json.loads(row["scopes"])), created_at=rfc3339(row["created_at"]))
+    return Token(
+        name=row["name"],
+        scopes=frozenset(json.loads(row["scopes"])),
+        created_at=rfc3339(row["created_at"]),
+        per_minute=row["per_minute"],
+        daily_cap=row["daily_cap"],
+    )

@@ -106,7 +106,7 @@ async def test_the_settings_are_those_that_make_a_commit_durable(tmp_path: Path)
         "journal_size_limit": 4 * 1024 * 1024,
         "temp_store": 2,
     }
-    assert await journal.write(header) == (0x4D485542, 2, 2)
+    assert await journal.write(header) == (0x4D485542, 3, 2)
     assert await journal.write(loose_tables) == []
     await journal.close()
 
@@ -362,7 +362,7 @@ async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "corrupt").exists()
 
 
-@pytest.mark.parametrize(("readable_by", "opens"), [(None, False), ("3", False), ("2", True)])
+@pytest.mark.parametrize(("readable_by", "opens"), [(None, False), ("4", False), ("3", True)])
 async def test_a_newer_programs_file_opens_only_if_it_says_so(
     tmp_path: Path, readable_by: str | None, *, opens: bool
 ) -> None:
@@ -372,7 +372,7 @@ async def test_a_newer_programs_file_opens_only_if_it_says_so(
     await journal.close()
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE event ADD COLUMN future TEXT NOT NULL DEFAULT 'f'")
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
         db.execute("DELETE FROM meta WHERE key = 'readable_by'")
         if readable_by is not None:
             db.execute("INSERT INTO meta (key, value) VALUES ('readable_by', ?)", (readable_by,))
