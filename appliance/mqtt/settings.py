@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-__all__ = ["MqttSettings", "ShareSettings"]
+__all__ = ["HomeAssistantSettings", "MqttSettings", "ShareSettings"]
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -31,6 +31,21 @@ class ShareSettings(BaseModel):
     """The same for all hubs that share."""
     topic: _Topic = "texts"
     """Commands come on ``<topic>/send`` and ``<topic>/send/<number>``, answers go to ``<topic>/response``."""
+
+
+class HomeAssistantSettings(BaseModel):
+    """What Home Assistant is told (``[homeassistant]``); it goes by the broker of ``[mqtt]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    discovery: bool = True
+    """Announce hub and modems. Switched off, what was announced is taken back."""
+    prefix: _Topic = "homeassistant"
+    """Home Assistant's own discovery prefix; its birth and will are looked for on ``<prefix>/status``."""
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "Modem hub"
+    """The hub's device; with two hubs, give each its own."""
+    configuration_url: Annotated[str, Field(pattern="^https?://[^/]")] | None = None
+    """Where the console can be reached from, as ``http://modemhub.local:8080``; shown as a link on the devices."""
 
 
 class MqttSettings(BaseModel):
