@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from appliance.mqtt.settings import MqttSettings
 
-__all__ = ["Broker", "Delivery", "Link", "LinkLost"]
+__all__ = ["MQTT_5", "Broker", "Delivery", "Link", "LinkLost"]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,12 @@ _JSON = _as_json(_properties(PacketTypes.PUBLISH))
 """Made once: paho only reads it, and making one costs more than sending it."""
 
 
+MQTT_5 = MQTTProtocolVersion.MQTTv5
+
+PASSED = "modemhub-passed"
+"""Name of the User Property that lists, one each, the hubs that have passed a command on."""
+
+
 class LinkLost(ModemhubError):
     """There is no link to the broker, or no more."""
 
@@ -129,6 +135,20 @@ class Delivery:
     correlation: bytes | None = None
     expires_in: int | None = None
     """Seconds (Message Expiry Interval, as left over when the broker sent it)."""
+    passed: tuple[str, ...] = ()
+    """The hubs that have passed it on (User Property)."""
+
+
+def _like(delivery: Delivery) -> Any:
+    properties = _properties(PacketTypes.PUBLISH)
+    if delivery.response_topic is not None:
+        properties.ResponseTopic = delivery.response_topic
+    if delivery.correlation is not None:
+        properties.CorrelationData = delivery.correlation
+    if delivery.expires_in is not None:
+        properties.MessageExpiryInterval = delivery.expires_in
+    properties.UserProperty = [(PASSED, hub) for hub in delivery.passed]
+    return properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +160,7 @@ class _Publication:
     bulk: bool
     json: bool
     correlation: bytes | None
+    like: Delivery | None
     acked: Callable[[int], None] | None
     serial: int
 
@@ -448,6 +469,7 @@ class Link:
         bulk: bool = False,
         json: bool = False,
         correlation: bytes | None = None,
+        like: Delivery | None = None,
         acked: Callable[[int], None] | None = None,
     ) -> None:
         """Hand a publication over; it leaves after everything handed over before it, as soon as the window allows.
@@ -460,6 +482,8 @@ class Link:
             bulk: counts against the share that :meth:`room` waits for.
             json: marked as such (Content Type and Payload Format Indicator of MQTT 5).
             correlation: Correlation Data (MQTT 5; left out in 3.1.1).
+            like: Response Topic, Correlation Data, Message Expiry Interval and the hubs that passed it on are this
+            one's (MQTT 5).
             acked: called with the PUBACK's reason code (0 in 3.1.1, ≥ 0x80 is a refusal); never, when the link ends
             before.
         """
@@ -468,7 +492,7 @@ class Link:
         if bulk:
             self._bulk += 1
         self._sent += 1
-        self._queue.append(_Publication(topic, payload, qos, retain, bulk, json, correlation, acked, self._sent))
+        self._queue.append(_Publication(topic, payload, qos, retain, bulk, json, correlation, like, acked, self._sent))
         self._pump()
 
     def acknowledge(self, delivery: Delivery, *, settled: Callable[[], None] | None = None) -> None:
@@ -507,6 +531,8 @@ class Link:
             if publication.correlation is not None:
                 properties = _as_json(_properties(PacketTypes.PUBLISH))
                 properties.CorrelationData = publication.correlation
+        if self.version == MQTTProtocolVersion.MQTTv5 and publication.like is not None:
+            properties = _like(publication.like)
         sent = self._paho.publish(
             publication.topic, publication.payload, publication.qos, publication.retain, properties
         )
@@ -612,6 +638,7 @@ class Link:
                 response_topic=getattr(properties, "ResponseTopic", None),
                 correlation=getattr(properties, "CorrelationData", None),
                 expires_in=getattr(properties, "MessageExpiryInterval", None),
+                passed=tuple(value for name, value in getattr(properties, "UserProperty", ()) if name == PASSED),
             ),
         )
 

@@ -291,9 +291,10 @@ class HomeAssistant:
 
     async def _tell_last(self, link: Link) -> None:
         for imei in self._hub.modems():
-            latest = await self._hub.latest(imei)
-            if latest is not None:
-                self._tell_received(link, imei, latest)
+            with contextlib.suppress(StoreError):
+                latest = await self._hub.latest(imei)
+                if latest is not None:
+                    self._tell_received(link, imei, latest)
 
     def _tell_received(self, link: Link, imei: str, body: Any) -> None:
         link.publish(self._topics.modem_last_received(imei), last_received(body, contact_of=self._contact), json=True)
