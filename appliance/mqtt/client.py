@@ -46,6 +46,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from appliance.errors import ModemhubError
+from appliance.mqtt.trouble import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -188,11 +189,15 @@ class _Paho(paho.Client):
     at = 0
     broken: OSError | None = None
     over = False
+    server_name: str | None = None
+    """What the certificate is to be valid for, and what is asked for by SNI; None: the host."""
 
     def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
         """The same as paho's own, but a handshake that fails leaves no open socket behind."""
         assert self._ssl_context is not None
-        wrapped = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self.server_name or self.host, do_handshake_on_connect=False
+        )
         try:
             wrapped.settimeout(self.connect_timeout)
             wrapped.do_handshake()
@@ -327,7 +332,7 @@ class Link:
             connecting.add_done_callback(self._abandon)
             raise
         except OSError as error:
-            raise LinkLost(str(error) or type(error).__name__) from error
+            raise LinkLost(in_words(error, self._settings)) from error
         sock = self._paho.socket()
         if sock is None:
             raise LinkLost("the connection closed at once", unanswered=True)
@@ -348,10 +353,8 @@ class Link:
         """In a thread: TCP, TLS, and the CONNECT packet queued."""
         settings = self._settings
         if settings.tls:
-            context = ssl.create_default_context(cafile=settings.ca)
-            if settings.cert is not None:
-                context.load_cert_chain(settings.cert, settings.key)
-            self._paho.tls_set_context(context)
+            self._paho.tls_set_context(_context(settings))
+            self._paho.server_name = settings.server_name
         if self.version == MQTTProtocolVersion.MQTTv5:
             wishes = _properties(PacketTypes.CONNECT)
             wishes.SessionExpiryInterval = min(int(settings.session_expiry_days * 86400), 0xFFFFFFFE)
@@ -615,6 +618,11 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if self._paho.broken is not None:
+            self._end(
+                in_words(self._paho.broken, self._settings, connecting=False), unanswered=not self._connected.done()
+            )
+            return
         side = "the broker said" if flags.is_disconnect_packet_from_server else "the connection ended"
         self._end(f"{side}: {reason}", unanswered=not self._connected.done())
 
@@ -663,6 +671,29 @@ class Link:
         answer = self._subscribed.pop(mid, None)
         if answer is not None and not answer.done():
             answer.set_result([reason.value for reason in reasons])
+
+
+def _context(settings: MqttSettings) -> ssl.SSLContext:
+    """What TLS is to believe and to show.
+
+    Raises:
+        LinkLost: a file of the settings cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca)
+    except OSError as error:
+        raise LinkLost(f"mqtt.ca: {settings.ca} holds no certificate that can be read ({_said(error)})") from error
+    if settings.cert is not None:
+        try:
+            context.load_cert_chain(settings.cert, settings.key, password="")  # asks nobody for one
+        except OSError as error:
+            names = f"{settings.cert}" if settings.key is None else f"{settings.cert} and {settings.key}"
+            raise LinkLost(f"mqtt.cert: {names}: no certificate with its key ({_said(error)})") from error
+    return context
+
+
+def _said(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or str(error)
 
 
 class Broker:
