@@ -159,7 +159,7 @@ async def _supervise(settings: Settings) -> None:
 
             supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt, settings.homeassistant).run)
         else:
-            for door in ("mqtt", "homeassistant", "homeassistant.told"):
+            for door in ("mqtt", "homeassistant", "homeassistant.told", "sms2mqtt"):
                 await hub.forget_door(door)
         if settings.http.listen is not None:
             from appliance.http import HttpDoor

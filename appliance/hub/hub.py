@@ -11,7 +11,7 @@ import hashlib
 import logging
 import secrets
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
@@ -577,6 +577,10 @@ class Hub:
     async def latest(self, imei: str) -> dict[str, Any] | None:
         """What this modem received last, or None."""
         return await self._journal.read(inbound.latest, modem=imei)
+
+    def time(self) -> str:
+        """The time of now as it is shown: RFC 3339, UTC."""
+        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).isoformat(timespec="milliseconds")
 
     async def today(self) -> dict[str, int]:
         """How many messages were ``sent``, ``received`` and ``failed`` since midnight by this machine's clock."""

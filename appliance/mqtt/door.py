@@ -55,6 +55,7 @@ from appliance.hub import SendCommand, read_json, validated
 from appliance.mqtt.client import MQTT_5, Broker, Delivery, Link, LinkLost
 from appliance.mqtt.homeassistant import HomeAssistant
 from appliance.mqtt.share import MOST_HOPS, PASSED_ON, SAY_EVERY, Group
+from appliance.mqtt.sms2mqtt import Sms2Mqtt
 from appliance.mqtt.tail import REFUSED, Refused, Tail, compact
 from appliance.mqtt.topics import Request, Send, SendText, SharedTopics, Topics
 
@@ -73,6 +74,7 @@ CLIENT = "mqtt"
 """The hub's name for whoever speaks through the broker, which does not tell who it was."""
 
 CURSOR = "mqtt"
+ALIAS_CURSOR = "sms2mqtt"
 
 STORE_RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts while the store takes nothing; the last repeats."""
@@ -165,6 +167,7 @@ class MqttDoor:
         self._topics = Topics(settings.base_topic)
         share = settings.share
         self._shared = None if share is None else SharedTopics(share.group, share.topic)
+        self._alias = None if settings.sms2mqtt is None else Sms2Mqtt(settings.sms2mqtt)
         self._group = Group(hub.hub_id, now=now())
         self._spent_until = 0.0
         self._now = now
@@ -201,6 +204,10 @@ class MqttDoor:
             await self._hub.cursor(CURSOR)  # a new door's place, before its first command has events of its own
             if self._ha is not None:
                 await self._ha.prepare()
+            if self._alias is not None:
+                await self._hub.cursor(ALIAS_CURSOR)
+            else:
+                await self._hub.forget_door(ALIAS_CURSOR)
             await self._broker.run(self._serve)
         finally:
             last = [*self._commands, *([] if self._reopening is None else [self._reopening])]
@@ -220,6 +227,8 @@ class MqttDoor:
             retained.append(self._ha.devices)
         if self._shared is not None:
             retained.append(self._shared.hubs)
+        if self._alias is not None:
+            commands.append(self._alias.send)
         codes = await link.subscribe(commands, retained=retained)
         for name, code in zip([*commands, *retained], codes, strict=False):
             if code >= REFUSED:
@@ -227,6 +236,8 @@ class MqttDoor:
         doings = [self._announce, self._tell_health, self._tail]
         if self._ha is not None:
             doings.append(self._ha.tell)
+        if self._alias is not None:
+            doings += [self._tell_alias, self._follow_alias]
         if self._shared is not None and not link.shares:
             log.error("the broker has no shared subscriptions: no commands come by [mqtt.share]")
         elif self._shared is not None:
@@ -301,6 +312,8 @@ class MqttDoor:
                 if self._commands:
                     await asyncio.wait(self._commands)
                 told = asyncio.Event()
+                if self._alias is not None:
+                    link.publish(self._alias.connected, "0", retain=True)
                 link.publish(self._topics.status, "offline", retain=True, acked=lambda _: told.set())
                 await _first(told, link.ended)
                 await link.close()
@@ -368,12 +381,15 @@ class MqttDoor:
     # ------------------------------------------------------------------ events
 
     async def _tail(self, link: Link) -> None:
-        tail = Tail(self._hub, cursor=CURSOR, told=self._told)
+        await self._follow(link, Tail(self._hub, cursor=CURSOR, told=self._told))
+
+    async def _follow(self, link: Link, tail: Tail) -> None:
+        """Run a tail from its cursor on, and again when the broker refuses something."""
         failures = 0
         before = -1
         while True:
             try:
-                begun = await self._hub.cursor(CURSOR)
+                begun = await self._hub.cursor(tail.cursor)
                 if begun > before:
                     failures = 0
                 before = begun
@@ -384,7 +400,7 @@ class MqttDoor:
                 log.warning("events are not told: %s; trying again in %.0f s", refused, delay)
                 await self._sleep(delay)
 
-    def _told(self, event: Event) -> tuple[str, str] | None:
+    async def _told(self, event: Event) -> tuple[str, str] | None:
         match event.kind:
             case "message":
                 topic = self._topics.message(event.subject)
@@ -425,12 +441,68 @@ class MqttDoor:
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
 
+    # ------------------------------------------------------------------ sms2mqtt
+
+    async def _tell_alias(self, link: Link) -> None:
+        """Tell that the hub is there, and how its best modem hears, in the words of sms2mqtt."""
+        assert self._alias is not None
+        link.publish(self._alias.connected, "1", retain=True)
+        told: dict[str, Any] = {}
+        version = -1
+        while True:
+            version = await self._hub.modems_changed(version)
+            best = self._alias.best(self._hub.modems().values())
+            if best is None:
+                continue
+            news = {self._alias.signal: self._alias.signal_of(best), self._alias.network: self._alias.network_of(best)}
+            for topic, body in news.items():
+                if body is not None and told.get(topic) != body:
+                    told[topic] = body
+                    link.publish(topic, compact(body), json=True)
+
+    async def _follow_alias(self, link: Link) -> None:
+        await self._follow(link, Tail(self._hub, cursor=ALIAS_CURSOR, told=self._alias_told))
+
+    async def _alias_told(self, event: Event) -> tuple[str, str] | None:
+        assert self._alias is not None
+        match event.kind:
+            case "received":
+                topic, body = self._alias.received, self._alias.arrived(event.body)
+            case "message" if (outcome := self._alias.outcome(event.body)) is not None:
+                message = await self._hub.message(event.subject) or {}
+                topic, body = self._alias.sent, outcome | {"text": message.get("text") or ""}
+            case _:
+                return None
+        return None if body is None else (topic, compact(body))
+
+    async def _alias_command(self, link: Link, delivery: Delivery, arrived: float) -> None:
+        """Text each number of a command of sms2mqtt; what is accepted is told when it has left."""
+        assert self._alias is not None
+        try:
+            wish = self._alias.wish(delivery.payload, retained=delivery.retain)
+        except Rejected as error:
+            link.publish(self._alias.sent, compact(self._alias.wrong(delivery.payload, error.detail)), json=True)
+            link.acknowledge(delivery)
+            return
+        key, reusable = self._key(delivery)
+        for number in wish.numbers:
+            try:
+                command = validated(SendCommand, {"to": number, "text": wish.text})
+                await self._accept(delivery, arrived, command, key=key and f"{key}:{number}", reusable=reusable)
+            except Rejected as error:
+                told = self._alias.refused(number, wish.text, error.detail, at=self._hub.time())
+                link.publish(self._alias.sent, compact(told), json=True)
+        link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
     async def _command(self, link: Link, delivery: Delivery, arrived: float) -> None:
         if delivery.retain and not delivery.payload:  # somebody clears a retained command: that is no command
             link.acknowledge(delivery)
             return
         answer: dict[str, Any] = {"status": "ok"}
         try:
+            if self._alias is not None and delivery.topic == self._alias.send:
+                await self._alias_command(link, delivery, arrived)
+                return
             await self._carry_out(link, delivery, arrived, answer)
         except Rejected as error:
             answer = _refusal(answer, error)
@@ -497,7 +569,12 @@ class MqttDoor:
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
 
     async def _send(self, delivery: Delivery, arrived: float, command: SendCommand) -> dict[str, Any]:
-        key, reusable = self._key(delivery, command)
+        key, reusable = (None, False) if command.id is not None else self._key(delivery)
+        return await self._accept(delivery, arrived, command, key=key, reusable=reusable)
+
+    async def _accept(
+        self, delivery: Delivery, arrived: float, command: SendCommand, *, key: str | None, reusable: bool
+    ) -> dict[str, Any]:
         self._arrivals += 1
         arrival = self._arrivals
         while True:
@@ -535,9 +612,9 @@ class MqttDoor:
         self._reopening = None
         self._turnstile.open()
 
-    def _key(self, delivery: Delivery, command: SendCommand) -> tuple[str | None, bool]:
+    def _key(self, delivery: Delivery) -> tuple[str | None, bool]:
         """The idempotency key of a delivery, and whether an older message gives it up."""
-        if command.id is not None or delivery.qos == 0:
+        if delivery.qos == 0:
             return None, False
         key = _packet_key(delivery)
         reusable = not delivery.dup or self._settled.pop(delivery.packet_id, None) == key
@@ -612,7 +689,8 @@ class MqttDoor:
         link.acknowledge(delivery, settled=lambda: self._settle(delivery))
 
     def _may_answer_on(self, topic: str) -> bool:
-        return all(topics.may_answer_on(topic) for topics in (self._topics, self._shared) if topics is not None)
+        ours = (self._topics, self._shared, self._alias)
+        return all(topics.may_answer_on(topic) for topics in ours if topics is not None)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -57,6 +57,8 @@ class MqttSettings(BaseModel):
     """``mqtt://host[:1883]``, or ``mqtts://host[:8883]`` for TLS with verification."""
     base_topic: _Topic = "modemhub"
     share: ShareSettings | None = None
+    sms2mqtt: _Topic | None = None
+    """Prefix of the topics of Domochip's sms2mqtt, spoken beside our own; absent: they are not."""
     client_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Absent: made of the hub's id. It names the session that keeps commands while the hub is away: keep it."""
     username: str | None = None
@@ -110,6 +112,10 @@ class MqttSettings(BaseModel):
         of_tls = (self.ca, self.cert, self.server_name)
         if any(each is not None for each in of_tls) and self.url is not None and not self.tls:
             raise ValueError("mqtt.ca, mqtt.cert and mqtt.server_name need an mqtts:// url")
+        alias = "" if self.sms2mqtt is None else f"{self.sms2mqtt}/"
+        others = [self.base_topic, *([] if self.share is None else [self.share.topic])]
+        if alias and any(alias.startswith(f"{other}/") or f"{other}/".startswith(alias) for other in others):
+            raise ValueError("mqtt.sms2mqtt is a prefix of its own: not one of our other topics, below or above it")
         if self.share is not None and f"{self.share.topic}/".startswith(f"{self.base_topic}/"):
             raise ValueError("mqtt.share.topic belongs to many hubs: it cannot be mqtt.base_topic or below it")
         if self.share is not None and f"{self.base_topic}/".startswith(f"{self.share.topic}/"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import ModemhubError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from appliance.hub import Event, Hub
     from appliance.mqtt.client import Link
@@ -99,7 +99,7 @@ class Tail:
         hub: Hub,
         *,
         cursor: str,
-        told: Callable[[Event], tuple[str, str] | None],
+        told: Callable[[Event], Awaitable[tuple[str, str] | None]],
         counts: Callable[[int, int], bool] = lambda _, code: code < REFUSED,
     ) -> None:
         """Build it; :meth:`run` does the work.
@@ -145,7 +145,7 @@ class Tail:
                 if not events:
                     await self._hub.wait_event(seq)
                 for event in events:
-                    told = self._told(event)
+                    told = await self._told(event)
                     seq = event.seq
                     if told is not None:
                         await link.room()

@@ -279,7 +279,7 @@ class HomeAssistant:
             self._news.set()
         return code < REFUSED and code != NOBODY
 
-    def _told(self, link: Link, event: Event) -> tuple[str, str] | None:
+    async def _told(self, link: Link, event: Event) -> tuple[str, str] | None:
         replayed = event.seq <= self._presence.replay_until
         told = telling(event, modem_of=self._hub.modem_of, contact_of=self._contact, replayed=replayed)
         if told is None:
