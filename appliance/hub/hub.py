@@ -586,7 +586,7 @@ class Hub:
         """How many messages were ``sent``, ``received`` and ``failed`` since midnight by this machine's clock."""
         now = datetime.fromtimestamp(self._clock.wall_ms() / 1000).astimezone()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return await self._journal.read(events.tally, since_at=int(midnight.timestamp() * 1000))
+        return await self._journal.read(events.tally_of_day, since_at=int(midnight.timestamp() * 1000))
 
     def forget_modem(self, imei: str) -> None:
         """A modem that is not here will not come back: it is told of no more.

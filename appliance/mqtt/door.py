@@ -101,7 +101,8 @@ SETTLED_KEPT = 1024
 link."""
 
 HEALTH_EVERY = 5.0
-"""Seconds between looks at how the hub is."""
+COUNT_EVERY = 15.0
+"""Seconds between looks at how the hub is, and at what happened today: that reads all of the day's events."""
 
 STOP_TIME = 3.0
 """Seconds for the last answers, the last cursor and ``offline`` when the hub stops."""
@@ -195,6 +196,22 @@ class MqttDoor:
     def last_error(self) -> str | None:
         """Why there is no link to the broker, or why the last one ended."""
         return self._broker.last_error
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link to the broker now."""
+        return self._link is not None and not self._link.ended.is_set()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """How the door is, for the hub's status."""
+        return {
+            "connected": self.connected,
+            "url": self._settings.url,
+            "last_error": None if self.connected else self.last_error,
+            "base_topic": self._settings.base_topic,
+            "discovery_prefix": None if self._ha is None else self._ha.prefix,
+        }
 
     async def run(self) -> None:
         """Keep the door open until cancelled; without a url in the settings there is none, and nothing is done."""
@@ -351,10 +368,12 @@ class MqttDoor:
 
     async def _tell_health(self, link: Link) -> None:
         """Tell how the hub is, when it is another way."""
-        told, today = "", dict.fromkeys(("sent", "received", "failed"), 0)
+        told, today, due = "", dict.fromkeys(("sent", "received", "failed"), 0), self._now()
         while True:
-            with contextlib.suppress(StoreError):  # then the counts of before
-                today = await self._hub.today()
+            if self._now() >= due:
+                due = self._now() + COUNT_EVERY
+                with contextlib.suppress(StoreError):  # then the counts of before
+                    today = await self._hub.today()
             health = self._hub.health()
             modems = self._hub.modems().values()
             payload = compact(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Event", "advance", "after", "cursor", "forget", "last", "record", "stale", "tally"]
+__all__ = ["Event", "advance", "after", "cursor", "forget", "last", "record", "stale", "tally_of_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def stale(db: sqlite3.Connection, seq: int, *, before_hub: int) -> int:
     return last(db) if row is None else max(seq, int(row["seq"]) - 1)
 
 
-def tally(db: sqlite3.Connection, *, since_at: int) -> dict[str, int]:
+def tally_of_day(db: sqlite3.Connection, *, since_at: int) -> dict[str, int]:
     """How many messages were ``sent``, ``received`` and ``failed`` since this wall time, each counted once."""
     row = db.execute(
         "WITH late AS (SELECT kind, subject, json_extract(body, '$.state') AS state,"

@@ -235,3 +235,24 @@ async def test_stopping_says_offline_and_goodbye(home: House, raw: RawBroker) ->
     assert packet is not None, "closed without DISCONNECT: the broker would tell the will"
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_the_door_reports_how_it_is(home: House, raw: RawBroker) -> None:
+    time = Time()
+    async with opened(mqtt_door(home.hub, raw.url, time=time, protocol="5")) as door:
+        assert not door.connected
+        peer = await raw.peer()
+        await peer.welcome()
+        await peer.published("modemhub/status")
+        assert door.report == {
+            "connected": True,
+            "url": raw.url,
+            "last_error": None,
+            "base_topic": "modemhub",
+            "discovery_prefix": None,
+        }
+        peer.cut()
+        await time.sleeping(1)
+        assert (door.report["connected"], door.report["last_error"]) == (False, door.last_error)
+        assert door.last_error
+        raw.vanish()

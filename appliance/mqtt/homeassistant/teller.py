@@ -98,6 +98,11 @@ class HomeAssistant:
     # ------------------ what the door asks for
 
     @property
+    def prefix(self) -> str | None:
+        """Where devices are announced; None: discovery is off."""
+        return self._settings.prefix if self._settings.discovery else None
+
+    @property
     def status(self) -> str:
         """Where Home Assistant says that it is there."""
         return f"{self._settings.prefix}/status"
