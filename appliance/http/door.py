@@ -58,7 +58,7 @@ HEADERS = {
 }
 """On every response: nothing of it is cached, framed, sniffed or executed."""
 
-BASIC = "basic"
+BASIC = web.RequestKey("basic", bool)
 """Key of a request whose route takes HTTP Basic too."""
 
 NOBODY = Client("", frozenset())
