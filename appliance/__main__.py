@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from http.client import HTTPResponse
 
-    from appliance.mqtt import MqttDoor, MqttSettings
     from appliance.settings import Settings
 
 __all__ = ["main"]
@@ -166,11 +164,12 @@ async def _supervise(settings: Settings) -> None:
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
-            mqtt = MqttDoor(hub, settings.mqtt)
-            hub.mqtt = partial(_mqtt_report, mqtt, settings.mqtt)
+            mqtt = MqttDoor(hub, settings.mqtt, settings.homeassistant)
+            hub.mqtt = lambda: mqtt.report
             supervisor.vital("mqtt", mqtt.run)
         else:
-            await hub.forget_door("mqtt")
+            for door in ("mqtt", "homeassistant", "homeassistant.told", "sms2mqtt"):
+                await hub.forget_door(door)
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 
@@ -188,17 +187,6 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
-
-
-def _mqtt_report(door: MqttDoor, settings: MqttSettings) -> dict[str, Any]:
-    """How the MQTT door is, for the hub's status, which knows no door."""
-    return {
-        "connected": door.connected,
-        "url": settings.url,
-        "last_error": None if door.connected else door.last_error,
-        "base_topic": settings.base_topic,
-        "discovery_prefix": None,
-    }
 
 
 def _claim_file(store: Path) -> Path:

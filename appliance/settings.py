@@ -36,7 +36,7 @@ from appliance.hub.settings import (
     RecoverySettings,
     SimSettings,
 )
-from appliance.mqtt.settings import MqttSettings
+from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
 
 __all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "shown"]
@@ -71,6 +71,7 @@ class Settings(BaseSettings):
 
     mqtt: MqttSettings | None = None
     """Absent: no MQTT door."""
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()
