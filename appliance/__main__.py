@@ -160,6 +160,15 @@ async def _supervise(settings: Settings) -> None:
             supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
         else:
             await hub.forget_door("mqtt")
+        if settings.webhooks:
+            from appliance.webhooks import WebhookDoor
+
+            webhooks = WebhookDoor(hub, settings.webhooks)
+            await webhooks.settle()
+            for name, hook in webhooks.hooks.items():
+                supervisor.tend(f"webhook {name}", hook.run)
+        else:
+            await hub.debts.keep(())
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 

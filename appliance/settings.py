@@ -32,6 +32,7 @@ from appliance.hub.settings import (
 )
 from appliance.mqtt.settings import MqttSettings
 from appliance.store.settings import StoreSettings
+from appliance.webhooks.settings import WebhookName, WebhookSettings
 
 __all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "load", "shown"]
 
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     contacts: ContactsSettings = {}
+    webhooks: dict[WebhookName, WebhookSettings] = {}
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -7,6 +7,7 @@
     reading       what a client wrote, read strictly
     destinations  recipients in one spelling; who may be texted
     contacts      names for numbers
+    debts         what webhooks owe
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     inbound       what arrives: committed raw, decoded from the row
@@ -22,6 +23,7 @@ Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destin
 
 from appliance.hub.command import SendCommand
 from appliance.hub.contacts import Contact, Contacts
+from appliance.hub.debts import Debt, Debts
 from appliance.hub.hub import Client, Event, Hub, Page, Sent
 from appliance.hub.reading import read_json, read_model, read_query, validated
 
@@ -29,6 +31,8 @@ __all__ = [
     "Client",
     "Contact",
     "Contacts",
+    "Debt",
+    "Debts",
     "Event",
     "Hub",
     "Page",

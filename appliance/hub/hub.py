@@ -19,6 +19,7 @@ from appliance.errors import ModemError, Rejected, SmsEncodeError
 from appliance.hub.command import MAX_RECIPIENTS
 from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
+from appliance.hub.debts import Debts
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.fleet import Fleet
 from appliance.hub.inbound import Inbound
@@ -132,6 +133,7 @@ class Hub:
         self.hub_id = ""
         self.version = __version__
         self.contacts = contacts or Contacts({})
+        self.debts = Debts(journal, clock)
         self._journal = journal
         self._clock = clock
         self._supervisor = supervisor
