@@ -59,13 +59,21 @@ class Debts:
         """The oldest of those that may be tried now."""
         return self._debt(await self._journal.read(webhooks.oldest_due, hook=hook, now=self._clock.now()))
 
+    async def oldest(self, hook: str) -> Debt | None:
+        """The oldest of all."""
+        return self._debt(await self._journal.read(webhooks.oldest, hook=hook))
+
     async def soonest(self, hook: str) -> Debt | None:
-        """The one that may be tried before all others."""
+        """The one that may be tried before all others: the oldest that was never tried, if there is one."""
         return self._debt(await self._journal.read(webhooks.soonest, hook=hook))
 
-    async def owe(self, hook: str, seqs: Sequence[int], *, attempts: int = 0, delay: float = 0.0) -> None:
-        """These events (ascending, all that are wanted behind the cursor) could not be told; the cursor passes them."""
-        await self._journal.write(webhooks.owe, hook=hook, seqs=seqs, attempts=attempts, delay_ms=int(delay * 1000))
+    async def owe(self, hook: str, seqs: Sequence[int], *, delay: float | None) -> None:
+        """These events (ascending, the next behind the cursor) are owed from now on; the cursor passes them.
+
+        They were tried once, and are due after ``delay`` seconds; None: they were not tried.
+        """
+        delay_ms = None if delay is None else int(delay * 1000)
+        await self._journal.write(webhooks.owe, hook=hook, seqs=seqs, delay_ms=delay_ms)
 
     async def failed(self, hook: str, seq: int, *, delay: float, give_up_after: float) -> bool:
         """An owed event failed again; whether it is given up, being owed for ``give_up_after`` seconds."""

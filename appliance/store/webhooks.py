@@ -28,7 +28,20 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Owed", "all_due", "count", "failed", "forget", "give_up", "keep", "oldest_due", "owe", "soonest", "told"]
+__all__ = [
+    "Owed",
+    "all_due",
+    "count",
+    "failed",
+    "forget",
+    "give_up",
+    "keep",
+    "oldest",
+    "oldest_due",
+    "owe",
+    "soonest",
+    "told",
+]
 
 PREFIX = "webhook:"
 """Before a webhook's name, in the name of its cursor."""
@@ -49,11 +62,20 @@ class Owed:
     due_hub: int
 
 
-def owe(tx: Transaction, *, hook: str, seqs: Sequence[int], attempts: int, delay_ms: int) -> None:
-    """The webhook owes these events (ascending) from now on, due after ``delay_ms``; its cursor passes them."""
+def owe(tx: Transaction, *, hook: str, seqs: Sequence[int], delay_ms: int | None) -> None:
+    """The webhook owes these events (ascending) from now on, and its cursor passes them.
+
+    Args:
+        tx: the transaction.
+        hook: the webhook's name.
+        seqs: the events.
+        delay_ms: they were tried once, and are due after so long; None: they were not tried, and are due before all
+            that were.
+    """
+    attempts, due = (0, 0) if delay_ms is None else (1, tx.now + delay_ms)
     tx.db.executemany(
         "INSERT INTO webhook_retry (hook, event, attempts, first_hub, due_hub) VALUES (?, ?, ?, ?, ?)",
-        [(hook, seq, attempts, tx.now, tx.now + delay_ms) for seq in seqs],
+        [(hook, seq, attempts, tx.now, due) for seq in seqs],
     )
     events.advance(tx, PREFIX + hook, seqs[-1])
 
@@ -127,8 +149,17 @@ def oldest_due(db: sqlite3.Connection, *, hook: str, now: int) -> Owed | None:
     )
 
 
+def oldest(db: sqlite3.Connection, *, hook: str) -> Owed | None:
+    """The oldest of all, due or not."""
+    return _owed(
+        db.execute(
+            "SELECT event, attempts, due_hub FROM webhook_retry WHERE hook = ? ORDER BY event LIMIT 1", (hook,)
+        ).fetchone()
+    )
+
+
 def soonest(db: sqlite3.Connection, *, hook: str) -> Owed | None:
-    """The event that is due before all others."""
+    """The one that is due before all others: the oldest that was never tried, if there is one."""
     return _owed(
         db.execute(
             "SELECT event, attempts, due_hub FROM webhook_retry WHERE hook = ? ORDER BY due_hub, event LIMIT 1", (hook,)

@@ -17,12 +17,12 @@ Theory of operation
     ======  ===================================================  ====================================================
     is      what is tried                                        becomes
     ======  ===================================================  ====================================================
-    up      the oldest debt that is due, else the next new one   *down* when the receiver is not reached or says that
-                                                                 it is overloaded, or when STRIKES different events
-                                                                 have failed since the last success
+    up      the oldest debt that is due, else the next new one   *down* when the receiver is not reached or asks for a
+                                                                 pause, or when STRIKES different events have failed
+                                                                 since the last success
     down    nothing, until the time of the next probe: then the  *up* with the first success; after more than one
-            oldest debt that is due; when it is answered with    probe every debt is due then, the oldest first
-            an error, which may be its own fault, a second one
+            oldest debt; when it failed by what may be its own   probe every debt is due then, the oldest first
+            fault, also the oldest that was never tried
     gone    nothing: the receiver answered 410                   as new, from the newest event on, with the next start
     ======  ===================================================  ====================================================
 
@@ -113,7 +113,7 @@ class Hook:
         """What is wrong now, and what was given up since the start, in words; None: nothing."""
         told = [] if self._error is None else [self._error]
         if self._given_up:
-            told.append(f"{self._given_up} events were given up after three days")
+            told.append(f"events given up after three days: {self._given_up}")
         return "; ".join(told) or None
 
     async def run(self) -> None:
@@ -154,7 +154,7 @@ class Hook:
         """Owe what is new without an attempt; it makes the next probe come sooner."""
         while events := await self._news(EVENTS_AT_ONCE):
             seqs = [event.seq for event in events]
-            await self._hub.debts.owe(self.name, seqs)
+            await self._hub.debts.owe(self.name, seqs, delay=None)
             self._passed(seqs[-1])
             self._owed += len(seqs)
             self._next_probe = max(self._not_before, min(self._next_probe, self._last_probe + AT_NEWS))
@@ -189,7 +189,7 @@ class Hook:
                 await self._disable()
             case Failed() as failure:
                 delay = back_off(EVENT, 1, self._rng)
-                await self._hub.debts.owe(self.name, [event.seq], attempts=1, delay=delay)
+                await self._hub.debts.owe(self.name, [event.seq], delay=delay)
                 self._passed(event.seq)
                 self._owed += 1
                 await self._failure(failure, event.seq, delay)
@@ -219,9 +219,8 @@ class Hook:
 
     async def _probe(self, sender: Sender) -> None:
         """Try one event; and one more when that failed and may be at fault itself."""
-        first = await self._hub.debts.oldest_due(self.name) or await self._hub.debts.soonest(self.name)
-        if first is None:
-            return
+        first = await self._hub.debts.oldest(self.name)
+        assert first is not None, "something is owed"
         if await self._try_debt(sender, first) and self._down:
             second = await self._hub.debts.soonest(self.name)
             if second is not None and second.seq != first.seq:
@@ -239,7 +238,8 @@ class Hook:
 
     async def _success(self) -> None:
         self._failed.clear()
-        self._error = None
+        if not self._owed:
+            self._error = None
         if self._down:
             if self._probes > 1:
                 await self._hub.debts.all_due(self.name)
@@ -265,11 +265,11 @@ class Hook:
     def _give_up(self, count: int) -> None:
         if count:
             self._given_up += count
-            log.error("webhook %s: %d events are given up: not told within three days", self.name, count)
+            log.error("webhook %s: given up, not told within three days: %d events", self.name, count)
 
     async def _disable(self) -> None:
+        await self._hub.debts.forget(self.name)
         self._gone = True
         self._error = "it answered 410 Gone: nothing is told to it until the hub starts again"
         log.error("webhook %s: %s (%d events were owed to it)", self.name, self._error, self._owed)
-        await self._hub.debts.forget(self.name)
         self._owed = 0

@@ -56,8 +56,8 @@ BODY_READ = 4096
 BODY_TIME = 2.0
 """Seconds for that: the status has decided already."""
 
-OVERLOADED = frozenset({429, 503})
-"""Statuses that speak of the receiver, never of one event, and may say for how long (RFC 6585 §4, RFC 9110 §15.6.4)."""
+TOO_MANY, UNAVAILABLE = 429, 503
+"""Statuses that may say for how long (RFC 6585 §4, RFC 9110 §15.6.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class Failed:
 
     Attributes:
         text: why, for a person.
-        down: the receiver was not reached, or says that it is overloaded: another event would fare no better.
+        down: the receiver was not reached, or asks for a pause: another event would fare no better. Otherwise it
+            answered, or hung up, and that may be this event's own fault, also with 502 and 503: that is what a proxy
+            says of a receiver that dies of an event.
         wait: seconds that it asks to be left alone for, or 0.
     """
 
@@ -220,9 +222,9 @@ def _meaning(response: aiohttp.ClientResponse) -> Outcome:
         return Told()
     if status == 410:
         return Gone()
-    if status in OVERLOADED:
+    if status in {TOO_MANY, UNAVAILABLE}:
         wait = retry_after(response.headers.get("Retry-After"), date=response.headers.get("Date"))
-        return Failed(f"it answers {status}: too much for it", down=True, wait=wait)
+        return Failed(f"it answers {status}", down=status == TOO_MANY or wait > 0, wait=wait)
     if 300 <= status < 400:
         return Failed(f"it answers {status}, a redirect, which is not followed: give the url it leads to", down=False)
     return Failed(f"it answers {status}", down=False)
