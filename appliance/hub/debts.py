@@ -85,9 +85,10 @@ class Debts:
         """An owed event was told."""
         await self._journal.write(webhooks.told, hook=hook, seq=seq)
 
-    async def all_due(self, hook: str) -> None:
-        """All that is owed may be tried now."""
-        await self._journal.write(webhooks.all_due, hook=hook)
+    async def make_due(self, hook: str, *, within: float | None = None) -> None:
+        """What would be due within these seconds may be tried now; None: all that is owed."""
+        within_ms = None if within is None else int(within * 1000)
+        await self._journal.write(webhooks.make_due, hook=hook, within_ms=within_ms)
 
     async def give_up(self, hook: str, *, after: float) -> int:
         """Forget all that is owed for ``after`` seconds or longer; how many they were."""

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Owed",
-    "all_due",
     "count",
     "failed",
     "forget",
     "give_up",
     "keep",
+    "make_due",
     "oldest",
     "oldest_due",
     "owe",
@@ -102,9 +102,13 @@ def told(tx: Transaction, *, hook: str, seq: int) -> None:
     tx.db.execute("DELETE FROM webhook_retry WHERE hook = ? AND event = ?", (hook, seq))
 
 
-def all_due(tx: Transaction, *, hook: str) -> None:
-    """The webhook is back: nothing waits for its time any more."""
-    tx.db.execute("UPDATE webhook_retry SET due_hub = ? WHERE hook = ? AND due_hub > ?", (tx.now, hook, tx.now))
+def make_due(tx: Transaction, *, hook: str, within_ms: int | None) -> None:
+    """What would be due within this time is due now; None: all that is owed."""
+    until = None if within_ms is None else tx.now + within_ms
+    tx.db.execute(
+        "UPDATE webhook_retry SET due_hub = ?1 WHERE hook = ?2 AND due_hub > ?1 AND due_hub <= coalesce(?3, due_hub)",
+        (tx.now, hook, until),
+    )
 
 
 def give_up(tx: Transaction, *, hook: str, age_ms: int, limit: int) -> int:

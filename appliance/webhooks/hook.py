@@ -20,14 +20,15 @@ Theory of operation
     up      the oldest debt that is due, else the next new one   *down* when the receiver is not reached or asks for a
                                                                  pause, or when STRIKES different events have failed
                                                                  since the last success
-    down    nothing, until the time of the next probe: then the  *up* with the first success; after more than one
-            oldest debt; when it failed by what may be its own   probe every debt is due then, the oldest first
-            fault, also the oldest that was never tried
+    down    nothing, until the time of the next probe: then the  *up* with the first success; every debt is due then,
+            oldest debt; when it failed by what may be its own   the oldest first (after one probe only those that have
+            fault, also the oldest that was never tried          failed once: else a few events that bring the receiver
+                                                                 down would be tried again and again)
     gone    nothing: the receiver answered 410                   as new, from the newest event on, with the next start
     ======  ===================================================  ====================================================
 
     While it is down, new events go to the debts unseen, many in a commit: neither memory nor connections grow with what
-    is owed. That it is down is not remembered across a start: the first attempt tells.
+    is owed. That it is down is not remembered across a start: every debt is due then, and the first attempt tells.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Hook:
         self._owed = 0
         self._error: str | None = None
         self._given_up = 0
+        self._begun = False
         self._cursor = 0
         self._looked = 0
         """Up to here there is no event of our kinds behind the cursor."""
@@ -120,6 +122,9 @@ class Hook:
         """Tell, until cancelled."""
         self._cursor = self._looked = await self._hub.cursor(self.cursor)
         self._owed = await self._hub.debts.count(self.name)
+        if not self._begun:
+            await self._hub.debts.make_due(self.name)
+            self._begun = True
         async with self._make_sender() as sender:
             while not self._gone:
                 if self._down:
@@ -241,8 +246,7 @@ class Hook:
         if not self._owed:
             self._error = None
         if self._down:
-            if self._probes > 1:
-                await self._hub.debts.all_due(self.name)
+            await self._hub.debts.make_due(self.name, within=None if self._probes > 1 else EVENT[0])
             self._down = False
             log.info("webhook %s: answers again; %d events are owed to it", self.name, self._owed)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -243,7 +244,8 @@ def _failure(error: Exception) -> Failed:
         case aiohttp.ClientSSLError():
             return Failed("it does not speak TLS as we do", down=True)
         case aiohttp.ClientConnectorError():
-            return Failed(f"no connection: {error.os_error.strerror or 'it failed'}", down=True)
+            number = error.os_error.errno  # the text that comes with it has the address in it
+            return Failed(f"no connection: {os.strerror(number) if number else 'none of its addresses'}", down=True)
         case aiohttp.ServerDisconnectedError() | ConnectionError():
             return Failed("it closed the connection without an answer", down=False)
         case _:

@@ -84,10 +84,16 @@ def test_the_order_of_trying(store: Store) -> None:
     store.write(webhooks.told, hook="door", seq=3)
     store.write(webhooks.told, hook="door", seq=4)
     store.write(webhooks.told, hook="door", seq=2)
-    store.write(webhooks.all_due, hook="door")
+    store.write(webhooks.make_due, hook="door", within_ms=3999)
+    assert store.read(webhooks.oldest_due, hook="door", now=now()) is None
+    store.write(webhooks.make_due, hook="door", within_ms=4000)
     due = store.read(webhooks.oldest_due, hook="door", now=now())
     assert due is not None
     assert due.event == 1
+    store.write(webhooks.failed, hook="door", seq=1, delay_ms=HOUR_MS, give_up_ms=THREE_DAYS)
+    assert store.read(webhooks.oldest_due, hook="door", now=now()) is None
+    store.write(webhooks.make_due, hook="door", within_ms=None)
+    assert store.read(webhooks.oldest_due, hook="door", now=now()) is not None
     store.write(webhooks.told, hook="door", seq=1)
     assert store.read(webhooks.oldest, hook="door") is None
     assert store.read(webhooks.soonest, hook="door") is None
@@ -172,7 +178,7 @@ def test_the_verbs_and_queries_use_indexes(store: Store) -> None:
     explained(store, lambda tx: webhooks.owe(tx, hook="door", seqs=[1, 2, 3], delay_ms=0))
     explained(store, lambda tx: webhooks.failed(tx, hook="door", seq=1, delay_ms=0, give_up_ms=1))
     explained(store, lambda tx: webhooks.told(tx, hook="door", seq=1))
-    explained(store, lambda tx: webhooks.all_due(tx, hook="door"))
+    explained(store, lambda tx: webhooks.make_due(tx, hook="door", within_ms=5))
     explained(store, lambda tx: webhooks.count(tx.db, hook="door"))
     explained(store, lambda tx: webhooks.oldest(tx.db, hook="door"))
     explained(store, lambda tx: webhooks.oldest_due(tx.db, hook="door", now=0))

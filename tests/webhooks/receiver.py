@@ -18,6 +18,7 @@ from appliance.webhooks import WebhookDoor, WebhookSettings
 from tests.mqtt.house import Longest, free_port
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncIterator, Callable
 
     from tests.mqtt.house import House
@@ -132,7 +133,7 @@ def webhook(receiver: Receiver, **wishes: Any) -> WebhookSettings:
     return WebhookSettings.model_validate(given)
 
 
-def door_to(home: House, *, rng: Longest | None = None, **settings: WebhookSettings) -> WebhookDoor:
+def door_to(home: House, *, rng: random.Random | None = None, **settings: WebhookSettings) -> WebhookDoor:
     """A door in the time of the house, without jitter."""
     time = home.time
     return WebhookDoor(
