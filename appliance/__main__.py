@@ -154,12 +154,6 @@ async def _supervise(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         await hub.start()
-        if settings.mqtt is not None and settings.mqtt.url is not None:
-            from appliance.mqtt import MqttDoor
-
-            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
-        else:
-            await hub.forget_door("mqtt")
         if settings.webhooks:
             from appliance.webhooks import WebhookDoor
 
@@ -169,6 +163,12 @@ async def _supervise(settings: Settings) -> None:
                 supervisor.tend(f"webhook {name}", hook.run)
         else:
             await hub.debts.keep(())
+        if settings.mqtt is not None and settings.mqtt.url is not None:
+            from appliance.mqtt import MqttDoor
+
+            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+        else:
+            await hub.forget_door("mqtt")
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 

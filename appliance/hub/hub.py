@@ -133,7 +133,6 @@ class Hub:
         self.hub_id = ""
         self.version = __version__
         self.contacts = contacts or Contacts({})
-        self.debts = Debts(journal, clock)
         self._journal = journal
         self._clock = clock
         self._supervisor = supervisor
@@ -143,6 +142,8 @@ class Hub:
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
+        self.debts = Debts(journal, clock)
+        """What the webhooks owe."""
         self._roster = Roster()
         self._fleet = Fleet(
             self,
