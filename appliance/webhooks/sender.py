@@ -93,9 +93,7 @@ Outcome = Told | Gone | Failed
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of a name, as the machine's resolver knows them now."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-    )
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 

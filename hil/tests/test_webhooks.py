@@ -134,6 +134,9 @@ async def test_texts_reach_a_receiver_that_was_away_through_a_kill_of_the_hub(pl
             assert secret not in whole.hub.said()
 
 
+ONCE_A_BURST = frozenset({"owe", "advance"})
+"""Commits that a round may see only once: what comes while the receiver is down is owed in one."""
+
 POINTS = [(verb, moment) for verb in ("advance", "owe", "told", "failed") for moment in ("before", "after")]
 
 
@@ -151,7 +154,7 @@ async def test_a_kill_at_any_step_loses_no_text(place: Path, verb: str, moment: 
         await whole.hub.kill()
         for n in range(rounds):
             receiver.status = 204 if verb == "advance" else 500
-            await whole.hub.start(crash_at=f"{verb}:{moment}:{1 + n % 2}")
+            await whole.hub.start(crash_at=f"{verb}:{moment}:{1 if verb in ONCE_A_BURST else 1 + n % 2}")
             wanted += [f"{n}.{m}" for m in range(3)]
             for text in wanted[-3:]:
                 await whole.modems.deliver(whole.modems.all[0], text)

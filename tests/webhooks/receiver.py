@@ -19,6 +19,7 @@ from tests.mqtt.house import Longest, free_port
 
 if TYPE_CHECKING:
     import random
+    import ssl
     from collections.abc import AsyncIterator, Callable
 
     from tests.mqtt.house import House
@@ -73,7 +74,7 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook?x=secret"
 
-    async def start(self) -> None:
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application()
         app.router.add_route("*", "/{any:.*}", self._serve)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -85,7 +86,7 @@ class Receiver:
             self.connections += 1
             return serve()
 
-        self._listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", self.port)
+        self._listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", self.port, ssl=tls)
 
     async def stop(self) -> None:
         if self._runner is not None and self._listener is not None:
