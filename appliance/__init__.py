@@ -13,13 +13,14 @@ The map, one line per room::
     store/       the journal: SQLite, one writer, one verb is one transaction
     hub/         POLICY: what is sent when and by which SIM; what arrives and what it means
     mqtt/ http/  the doors; they know only the hub
+    webhooks/    the door that knocks: events told by HTTP; knows only the hub
 
 The import rule (tests/test_architecture.py holds it)::
 
                           __main__
-            ┌───────────────┼──────────────┐
-          mqtt            http          settings
-            └───────┬───────┘
+            ┌───────────────┼──────────────┬─────────────┐
+          mqtt            http         webhooks       settings
+            └───────┬───────┴──────────────┘
                    hub
          ┌──────────┼─────────┬───────────┐
        modem      store      sms      supervisor

@@ -161,6 +161,16 @@ async def _supervise(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         await hub.start()
+        if settings.webhooks:
+            from appliance.webhooks import WebhookDoor
+
+            webhooks = WebhookDoor(hub, settings.webhooks)
+            await webhooks.settle()
+            hub.webhooks = lambda: webhooks.states
+            for name, hook in webhooks.hooks.items():
+                supervisor.tend(f"webhook {name}", hook.run)
+        else:
+            await hub.debts.keep(())
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 

@@ -38,6 +38,7 @@ from appliance.hub.settings import (
 )
 from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
+from appliance.webhooks.settings import WebhookName, WebhookSettings
 
 __all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "shown"]
 
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     contacts: ContactsSettings = {}
+    webhooks: dict[WebhookName, WebhookSettings] = {}
     log: LogSettings = LogSettings()
     _given: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     """What each source said, the one that wins first."""

@@ -79,6 +79,7 @@ _OUTBOUND: Final = "store/outbound.py"
 _INBOUND: Final = "store/inbound.py"
 _JOURNAL: Final = "store/journal.py"
 _DOOR: Final = "mqtt/door.py"
+_HOOK: Final = "webhooks/hook.py"
 
 _ARRIVING: Final = "tests/modem/test_arriving.py::"
 _LIFE: Final = "tests/modem/test_life.py::"
@@ -99,6 +100,7 @@ _STORE_IN: Final = "tests/store/test_inbound.py::"
 _STORE_OUT: Final = "tests/store/test_outbound.py::"
 _COMMANDS: Final = "tests/mqtt/test_commands.py::"
 _EVENTS: Final = "tests/mqtt/test_events.py::"
+_OUTAGES: Final = "tests/webhooks/test_outages.py::"
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     # ---- what is said before it is durable
@@ -915,6 +917,51 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         '    return not scopes or "admin" in client.scopes or not scopes.isdisjoint(client.scopes)\n',
         "    return not scopes or bool(client.scopes)\n",
         "tests/http/test_access.py::test_a_route_lets_in_its_scopes_and_admin_and_nobody_else",
+    ),
+    # ---- webhooks
+    _one(
+        "a webhook's cursor moves before the answer",
+        "a webhook tells each event until it is answered: a crash between loses none",
+        _HOOK,
+        "        match await sender.tell(event):\n            case Told():\n",
+        "        await self._hub.advance(self.cursor, event.seq)\n"
+        "        match await sender.tell(event):\n            case Told():\n",
+        _OUTAGES + "test_no_step_can_be_cut_so_that_an_event_is_lost[advance-after-1]",
+    ),
+    _one(
+        "a webhook's cursor does not move with its debts",
+        "an event is ahead of the cursor or owed, never neither and never both",
+        "store/webhooks.py",
+        "    events.advance(tx, PREFIX + hook, seqs[-1])\n",
+        "",
+        "tests/store/test_webhooks.py::test_owing_moves_the_cursor_in_the_same_commit_or_not_at_all",
+        _OUTAGES + "test_nothing_is_given_up_unasked_after_days_without_the_hub",
+    ),
+    _one(
+        "a webhook goes wherever its name leads",
+        "a webhook reaches nothing that only this machine reaches",
+        "webhooks/sender.py",
+        "        if word is not None:\n",
+        "        if word is not None and not address:\n",
+        "tests/webhooks/test_addresses.py::test_a_literal_is_not_connected_to[127.0.0.1]",
+        "tests/webhooks/test_addresses.py::test_a_name_that_leads_here_is_not_connected_to_whenever_it_does",
+    ),
+    _one(
+        "retention forgets what a webhook owes",
+        "what is owed is kept, with its text",
+        "store/retention.py",
+        "coalesce((SELECT min(event) FROM webhook_retry), seq + 1)",
+        "seq + 1",
+        "tests/store/test_webhooks.py::test_retention_keeps_what_is_owed_with_its_text_and_nothing_longer",
+        _OUTAGES + "test_what_is_owed_outlives_a_short_retention",
+    ),
+    _one(
+        "a webhook that answers with errors is asked for one event only",
+        "an event that a receiver stumbles over holds up no other",
+        _HOOK,
+        "return not failure.down",
+        "return False",
+        _OUTAGES + "test_many_that_it_stumbles_over_delay_others_by_a_minute_at_most",
     ),
 )
 

@@ -20,6 +20,7 @@ from appliance.hub.claim import new_token
 from appliance.hub.command import MAX_RECIPIENTS
 from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
+from appliance.hub.debts import Debts
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.diagnosis import Circumstances, problems
 from appliance.hub.fleet import Fleet
@@ -177,6 +178,8 @@ class Hub:
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
+        self.debts = Debts(journal, clock)
+        """What the webhooks owe."""
         self._roster = Roster()
         self._signals = Signals()
         self._started = clock.now()
