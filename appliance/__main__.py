@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import __version__
 from appliance.errors import ModemhubError, SettingsError
+from appliance.shell.arguments import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from http.client import HTTPResponse
 
     from appliance.settings import Settings
+    from appliance.shell import HubClient
 
 __all__ = ["main"]
 
@@ -41,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.rest = rest
-    if rest and options.command is not _demo:  # the demonstration has options of its own
+    if "words_anywhere" in options and not any(word.startswith("-") and word != "-" for word in rest):
+        options.words += rest  # argparse takes words together only where no option stands between them
+    elif rest and options.command is not _demo:  # the demonstration has options of its own
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         code: int = options.command(options)
@@ -99,14 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--name", required=True)
 
     command("doctor", _doctor, "Say what is plugged in, what each port answers, and what is wrong.")
-    send = command("send", _send, "Send a text through the running hub and wait for what becomes of it.")
-    send.add_argument("number")
-    send.add_argument("text")
-    send.add_argument(
-        "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for an end (default: 60)"
-    )
-    follow = command("events", _events, "Follow the running hub's events, one JSON a line.")
-    follow.add_argument("--after", type=int, metavar="SEQ", help="replay from this event on (default: only new ones)")
+
+    def spoken(name: str, text: str) -> argparse.ArgumentParser:
+        return command(name, _talk, text)
+
+    add_commands(spoken)
     return parser
 
 
@@ -312,72 +312,71 @@ def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str])
 # ---------------------------------------------------------------------- the running hub, by its own API
 
 
-@contextlib.contextmanager
-def _local_api(
-    options: argparse.Namespace, *, scopes: Sequence[str]
-) -> Iterator[Callable[[str, str, object], HTTPResponse]]:
-    """Speak to the hub on this machine by a token that lives as long as the command: who may write the store may."""
-    import http.client
-    import secrets
+def _talk(options: argparse.Namespace) -> int:
+    """A command that speaks to a running hub."""
+    from appliance.shell.commands import run
 
+    return run(options, _hub)
+
+
+@contextlib.contextmanager
+def _hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
+    """The hub that is named, else the one on this machine."""
+    from appliance.shell.commands import named_hub
+
+    named = named_hub(options, os.environ)
+    if named is not None:
+        yield named
+        return
+    with _local_hub(options, scopes) as local:
+        yield local
+
+
+@contextlib.contextmanager
+def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
+    """The hub on this machine, by a token lent for as long as this lasts: who may write the store may."""
     from appliance.settings import load
+    from appliance.shell import HubClient
+    from appliance.shell.holder import is_alive, this_process
     from appliance.store import tokens, visit
 
     settings = load(options.config)
     if settings.http.listen is None:
         raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
-    host, port = settings.http.address
-    name = f"command-line-{secrets.token_hex(4)}"
+    url = _local_url(*settings.http.address)
+    HubClient(url, "").check()  # before the store is touched: where no hub runs, none is made
+    with visit(settings.store.path) as store:
+        for left in store.read(tokens.tokens):
+            if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
+                store.write(tokens.give_back, name=left.name)  # its command was killed
+    name = tokens.PASSING + this_process()
     token = _new_token(options, name=name, scopes=scopes)
-
-    def request(method: str, path: str, body: object = None) -> HTTPResponse:
-        connection = http.client.HTTPConnection(host, port)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-        except OSError as error:
-            raise ModemhubError(f"no hub answers at {host}:{port} ({error.strerror}): is modemhub running?") from error
-        return connection.getresponse()
-
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGHUP)]
     try:
-        yield request
+        yield HubClient(url, token)
     finally:
         with visit(settings.store.path) as store:
-            store.write(tokens.revoke, name=name)
+            store.write(tokens.give_back, name=name)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
-def _send(options: argparse.Namespace) -> int:
-    with _local_api(options, scopes=["send", "status"]) as request:
-        response = request(
-            "POST", f"/api/v1/messages?wait={min(options.wait, 60)}", {"to": options.number, "text": options.text}
-        )
-        answer = json.loads(response.read())
-    if response.status >= 300:
-        print(f"modemhub: {answer.get('detail') or answer.get('title')}", file=sys.stderr)
-        return WRONG_USAGE if response.status == 400 else FAILED
-    print(f"{answer['id']}\t{answer['state']}")
-    return FAILED if answer["state"] in {"failed", "undelivered", "expired"} else FINE
-
-
-def _events(options: argparse.Namespace) -> int:
-    path = "/api/v1/events" if options.after is None else f"/api/v1/events?after={options.after}"
-    with _local_api(options, scopes=["inbox", "status"]) as request:
-        response = request("GET", path, None)
-        for line in response:
-            if line.startswith(b"data:"):
-                print(line[5:].strip().decode(), flush=True)
-    return FINE
+def _local_url(host: str, port: int) -> str:
+    """Where what listens there is reached from this machine: one that listens everywhere, on the loopback address."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened on
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
 def _doctor(options: argparse.Namespace) -> int:
     """Ask the running hub for its modems, and look at everything else: buses, and ports that nobody has open."""
     from appliance.modem import consult
     from appliance.settings import load
+    from appliance.shell.words import modem_words
 
     settings = load(options.config)
     running = _running_modems(options) if settings.http.listen is not None else None
     for modem in running or ():
-        print(f"{modem['place']}: {_in_words(modem)}")
+        print(f"{modem['place']}: {modem_words(modem)}")
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
     named = [modem.port for modem in settings.modems if modem.port not in served]
     findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
@@ -390,32 +389,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _running_modems(options: argparse.Namespace) -> list[dict[str, Any]] | None:
     """The modems of the hub that runs on this machine; None: none runs."""
     try:
-        with _local_api(options, scopes=["status"]) as request:
-            response = request("GET", "/api/v1/modems", None)
-            modems: list[dict[str, Any]] = json.loads(response.read())["modems"]
+        with _local_hub(options, ["status"]) as hub:
+            return hub.modems()
     except ModemhubError:
         return None
-    return modems
-
-
-def _in_words(modem: dict[str, Any]) -> str:
-    """How a modem of the running hub is, for a person."""
-    said = [f"{modem['manufacturer'] or 'a modem'} {modem['model'] or ''}".strip() + f", IMEI {modem['imei']}"]
-    said.append(f"profile {modem['profile']}, port {modem['port']}")
-    said.append(f"state: {modem['state'].replace('_', ' ')}")
-    if modem["registration"]:
-        said.append(f"registration: {modem['registration'].replace('_', ' ')}")
-    if modem["signal_dbm"] is not None:
-        said.append(f"signal {modem['signal_dbm']} dBm")
-    if modem["storage_full"]:
-        said.append(f"nearly full: {', '.join(modem['storage_full'])}")
-    if modem["unreadable"]:
-        said.append(f"starts anew when these are read, so they are left there: {', '.join(modem['unreadable'])}")
-    if modem["recovery"]:
-        said.append(f"being done: {modem['recovery']}")
-    if modem["last_error"] and modem["state"] != "ready":
-        said.append(f"wrong: {modem['last_error']}")
-    return "; ".join(said)
 
 
 if __name__ == "__main__":

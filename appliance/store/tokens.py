@@ -2,12 +2,16 @@
 
 A token has 192 random bits, so that a plain digest without salt or stretching is enough, and looking it up by an index
 tells nothing that helps to guess one. A revoked token stays as a row: its name may be given anew.
+
+A token whose name begins with :data:`PASSING` is lent to one command of the command line and given back when it ends.
+Its bearer is ``command-line`` whatever the rest of the name: one client, whose idempotency keys and caps hold from one
+command to the next. One that was given back leaves no row.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected
@@ -19,9 +23,12 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Token", "authenticate", "create", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "authenticate", "create", "give_back", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
+
+PASSING = "command-line-"
+"""How the names of those tokens begin that the command line makes for itself and gives back when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,17 @@ def revoke(tx: Transaction, *, name: str) -> None:
         raise Rejected("not_found", f"there is no token named {name}")
 
 
+def give_back(tx: Transaction, *, name: str) -> None:
+    """A token lent to a command lets nobody in any more; nothing happens when that was done already.
+
+    Raises:
+        ValueError: it is not one of those.
+    """
+    if not name.startswith(PASSING):
+        raise ValueError(f"{name} is not lent")
+    tx.db.execute("DELETE FROM token WHERE name = ? AND revoked_at IS NULL", (name,))
+
+
 def tokens(db: sqlite3.Connection) -> list[Token]:
     """The tokens that are valid, by name."""
     rows = db.execute(
@@ -94,7 +112,10 @@ def authenticate(db: sqlite3.Connection, digest: bytes) -> Token | None:
         "SELECT name, scopes, created_at, per_minute, daily_cap FROM token WHERE digest = ? AND revoked_at IS NULL",
         (digest,),
     ).fetchone()
-    return None if row is None else _token(row)
+    if row is None:
+        return None
+    token = _token(row)
+    return replace(token, name=PASSING.rstrip("-")) if token.name.startswith(PASSING) else token
 
 
 def _token(row: sqlite3.Row) -> Token:
