@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.rest = rest
-    if "words_anywhere" in options and not any(word.startswith("-") and word != "-" for word in rest):
-        options.words += rest  # argparse takes words together only where no option stands between them
+    if "words_anywhere" in options and _are_words(rest):
+        options.words += [word for word in rest if word != "--"]
     elif rest and options.command is not _demo:  # the demonstration has options of its own
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return FINE
     return code
+
+
+def _are_words(rest: Sequence[str]) -> bool:
+    """Whether this is what argparse leaves of words that stand apart, with an option between them."""
+    return rest[:1] == ["--"] or not any(word.startswith("-") and word != "-" for word in rest)
 
 
 def _parser() -> argparse.ArgumentParser:

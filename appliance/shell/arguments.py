@@ -29,7 +29,7 @@ Exit codes: 0 delivered, or accepted and still on its way when the wait was over
 
 _EVENTS = """\
 examples:
-  modemhub events --kind received | while read -r line; do jq -r .text <<<"$line"; done
+  modemhub events --kind received | jq -r --unbuffered '.from + ": " + .text'
   modemhub events --after 0 --envelope > everything.jsonl
 
 Goes on through restarts of the hub without a gap or a repetition; Ctrl-C ends it.
@@ -46,9 +46,10 @@ def add_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     """Add the commands; ``command`` makes one from its name and its text. Each sets ``verb``."""
     send = command("send", "Send a text through the running hub and say what becomes of it.")
     _prepare(send, "send", _SEND)
+    send.usage = "%(prog)s NUMBER|CONTACT[,…] [TEXT] [OPTION…]"  # what argparse would write is longer than what it tells
     send.set_defaults(words_anywhere=True)
     send.add_argument(
-        "words", nargs="*", metavar="NUMBER|CONTACT[,…] [TEXT]", help="whom to text, and what; with --to only what"
+        "words", nargs="*", metavar="NUMBER|CONTACT TEXT", help="whom to text, and what; with --to only what"
     )
     send.add_argument(
         "--to", action="append", metavar="NUMBER|CONTACT", help="whom to text; repeat it, or put commas between"
