@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from appliance.shell import HubClient
 
-__all__ = ["main"]
+__all__ = ["main", "parsed"]
 
 log = logging.getLogger("appliance")
 
@@ -39,13 +39,7 @@ back from an fsync, waits that long for a busy event loop: measured, 2.6 times f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    options.rest = rest
-    if "words_anywhere" in options and _are_words(rest):
-        options.words += [word for word in rest if word != "--"]
-    elif rest and options.command is not _demo:  # the demonstration has options of its own
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options = parsed(arguments)
     try:
         code: int = options.command(options)
     except SettingsError as error:
@@ -57,6 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return FINE
     return code
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, read; ends the process where it is wrong."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    options.rest = rest
+    if "words_anywhere" in options and _are_words(rest):
+        options.words += [word for word in rest if word != "--"]
+    elif rest and options.command is not _demo:  # the demonstration has options of its own
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def _are_words(rest: Sequence[str]) -> bool:

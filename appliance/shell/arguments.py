@@ -46,7 +46,7 @@ def add_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     """Add the commands; ``command`` makes one from its name and its text. Each sets ``verb``."""
     send = command("send", "Send a text through the running hub and say what becomes of it.")
     _prepare(send, "send", _SEND)
-    send.usage = "%(prog)s NUMBER|CONTACT[,…] [TEXT] [OPTION…]"  # what argparse would write is longer than what it tells
+    send.usage = "%(prog)s NUMBER|CONTACT[,…] [TEXT] [OPTION…]"  # argparse would write all of them
     send.set_defaults(words_anywhere=True)
     send.add_argument(
         "words", nargs="*", metavar="NUMBER|CONTACT TEXT", help="whom to text, and what; with --to only what"
@@ -188,7 +188,7 @@ def _count(given: str) -> int:
 def _moment(given: str) -> int | datetime:
     try:
         return moment(given, now=datetime.now().astimezone())
-    except (ValueError, OverflowError):
+    except ValueError:
         raise argparse.ArgumentTypeError(
             f"{given}: give a number of the inbox, a duration as 90s, 15m, 2h, 7d, or a date as 2026-11-26 or"
             " 2026-11-26T08:30"

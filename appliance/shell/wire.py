@@ -88,7 +88,7 @@ class Wire:
         connection = self._connect(self.timeout if timeout is None else timeout)
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._base}{path}" + (f"?{urlencode(asked)}" if asked else "")
-        sent = {"Connection": "close", **(headers or {})}  # so the response owns the socket
+        sent = {"Connection": "close", **(headers or {})}
         content = None
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
@@ -99,9 +99,13 @@ class Wire:
             connection.request(method, target, content, sent)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            raise HubBrokeOff(f"the hub at {self.url} broke off: {_words(error)}") from error
-        finally:
             connection.close()
+            raise HubBrokeOff(f"the hub at {self.url} broke off: {_words(error)}") from error
+        except BaseException:
+            connection.close()
+            raise
+        if connection.sock is not None:  # the other side would go on: from here on the response alone holds the socket
+            connection.sock.close()
         if response.status >= 400:
             raise refusal(response.status, _content(response, PROBLEM_OCTETS))
         return response

@@ -60,15 +60,23 @@ def moment(given: str, *, now: datetime) -> int | datetime:
     """
     if given.isascii() and given.isdigit() and len(given) < 19:
         return int(given)
-    if found := re.fullmatch(r"([0-9]{1,6})([smhdw])", given):
-        return now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    date = datetime.fromisoformat(given)
+    try:
+        if found := re.fullmatch(r"([0-9]{1,6})([smhdw])", given):
+            return now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        date = datetime.fromisoformat(given)
+    except (ValueError, OverflowError):
+        raise ValueError(f'"{given}" is no moment') from None
     return date if date.tzinfo is not None else date.replace(tzinfo=now.tzinfo)
 
 
 def plain(text: str) -> str:
     """The text with everything that steers a terminal made visible; line breaks are kept."""
     return _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+
+
+def _line(text: str) -> str:
+    """The text on one line: of a name, also a line break is made visible."""
+    return plain(text).replace("\n", r"\x0a")
 
 
 def has_failed(message: Message) -> bool:
@@ -88,14 +96,14 @@ def sent_line(message: Message) -> str:
         words = f"{words}: {reason['text']} ({reason['code']})"
     if message["maybe_duplicate"]:
         words += "; it may arrive twice"
-    return plain("\t".join((message["id"], to, message["state"], words)))
+    return "\t".join(map(_line, (message["id"], to, message["state"], words)))
 
 
 def received_lines(message: Received, names: Mapping[str, str]) -> Iterator[str]:
     """Number in the inbox, time, sender or the sender's name, and the text, further lines of it below its first."""
     sender = message["from"] or "?"
     time = datetime.fromisoformat(message["received_at"]).astimezone()
-    head = f"{message['seq']:>5}  {time:%Y-%m-%d %H:%M:%S}  {plain(names.get(sender, sender)):{_NAME_WIDTH}}  "
+    head = f"{message['seq']:>5}  {time:%Y-%m-%d %H:%M:%S}  {_line(names.get(sender, sender)):{_NAME_WIDTH}}  "
     first, *more = plain(_content(message)).split("\n")
     yield (head + first).rstrip()
     for line in more:
@@ -133,11 +141,11 @@ def status_lines(status: Mapping[str, Any], modems: Sequence[Mapping[str, Any]])
     )
     for problem in status["problems"]:
         subject = f"{problem['subject']}: " if problem.get("subject") else ""
-        yield plain(f"! {subject}{problem['text']}")
+        yield _line(f"! {subject}{problem['text']}")
         if problem.get("doing"):
-            yield plain(f"  {problem['doing']}")
+            yield _line(f"  {problem['doing']}")
     for modem in modems:
-        yield plain(f"- {modem['place']}: {modem_words(modem)}")
+        yield _line(f"- {modem['place']}: {modem_words(modem)}")
 
 
 def modem_words(modem: Mapping[str, Any]) -> str:

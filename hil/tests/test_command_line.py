@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 from dataclasses import dataclass
@@ -343,3 +344,66 @@ async def latest(hub: Rig) -> int:
             if event.json.get("id") == message["id"] and event.json["final"]:
                 return event.seq
     raise AssertionError("the stream ended")
+
+
+# ---------------------------------------------------------------------- inbox and status
+
+
+async def arrive(hub: Rig, sender: str, *texts: str) -> None:
+    """Let texts arrive, one after the other, until the hub has told each."""
+    for text in texts:
+        start = len(hub.observer.heard.items)
+        await hub.modems.deliver(hub.modems.all[0], text, sender=sender)
+        await hub.observer.until_heard("received", start=start)
+
+
+async def test_the_inbox_is_a_list_for_people_with_names_and_the_newest_last(hub: Rig, number: str) -> None:
+    await arrive(hub, number, "first")
+    await arrive(hub, ANNA, "Grüße\nand \x1b[31ma second line")
+    ended = await run(hub, "inbox", "--limit", "2", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0", TZ="UTC")
+    assert ended.code == 0, ended.errors
+    one, two, three = ended.lines
+    begin = r"\s*\d+  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  "
+    assert re.fullmatch(rf"{begin}{re.escape(number)}\s+first", one)
+    assert re.fullmatch(rf"{begin}anna\s+Grüße", two)
+    assert three == " " * two.index("Grüße") + r"and \x1b[31ma second line"
+
+
+async def test_the_inbox_by_sender_number_and_time(hub: Rig, number: str) -> None:
+    other = f"+447{next(_numbers)}"
+    await arrive(hub, number, "one", "two", "three")
+    await arrive(hub, other, "not mine")
+    mine = (await run(hub, "inbox", "--from", number, "--json")).jsons
+    assert [one["text"] for one in mine] == ["one", "two", "three"]
+    assert [one["seq"] for one in mine] == sorted(one["seq"] for one in mine)
+    later = await run(hub, "inbox", "--since", str(mine[0]["seq"]), "--json")
+    assert [one["text"] for one in later.jsons] == ["two", "three", "not mine"]
+    assert (await run(hub, "inbox", "--since", "2100-01-01")).lines == []
+    hour = await run(hub, "inbox", "--since", "1h", "--from", number, "--limit", "1", "--json")
+    assert [one["text"] for one in hour.jsons] == ["three"]
+    assert (await run(hub, "inbox", "--since", "yesterday")).code == WRONG_USAGE
+
+
+async def test_the_inbox_is_followed_through_a_restart(hub: Rig, number: str) -> None:
+    await arrive(hub, number, "before")
+    async with following(hub, "inbox", "--follow", "--from", number, "--json") as command:
+        assert json.loads(await command.line())["text"] == "before"
+        await arrive(hub, f"+447{next(_numbers)}", "of somebody else")
+        await arrive(hub, number, "while it looks")
+        assert json.loads(await command.line())["text"] == "while it looks"
+        await hub.hub.kill()
+        await command.complaint()
+        await hub.restart_hub()
+        await arrive(hub, number, "after")
+        assert json.loads(await command.line())["text"] == "after"
+
+
+async def test_status_says_how_the_hub_and_its_modems_are(hub: Rig) -> None:
+    ended = await run(hub, "status")
+    (modem,) = hub.modems.all
+    assert ended.code == 0, (ended.lines, ended.errors)
+    assert ended.lines[0].startswith("ok: 1 of 1 modem ready, 0 texts waiting; modemhub ")
+    assert modem.imei in ended.lines[-1]
+    assert "state: ready" in ended.lines[-1]
+    ended = await run(hub, "status", "--json")
+    assert ended.jsons[0]["status"] == "ok"
