@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import __version__
-from appliance.errors import ModemhubError, SettingsError
+from appliance.errors import ModemhubError, SettingsError, StoreError
 from appliance.shell.arguments import add_commands
 
 if TYPE_CHECKING:
@@ -361,15 +361,16 @@ def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[H
             if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
                 store.write(tokens.give_back, name=left.name)  # its command was killed
     name = tokens.PASSING + this_process()
-    token = _new_token(options, name=name, scopes=scopes)
-    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ends:
+        signal.signal(number, signal.default_int_handler)
     try:
-        yield HubClient(url, token)
+        yield HubClient(url, _new_token(options, name=name, scopes=scopes))
     finally:
-        with visit(settings.store.path) as store:
+        with contextlib.suppress(StoreError), visit(settings.store.path) as store:  # else the next command does it
             store.write(tokens.give_back, name=name)
-        for number, handler in before:
-            signal.signal(number, handler)
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _local_url(host: str, port: int) -> str:

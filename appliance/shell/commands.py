@@ -267,7 +267,7 @@ def _ending_with_the_reader() -> Iterator[None]:
     """What is followed is left quietly: by Ctrl-C, and when nobody can read standard output any more.
 
     The latter is not noticed by a process that has nothing to write; so a thread asks the kernel (poll(2): POLLERR on
-    the writing end of a pipe without readers), and ends the wait as Ctrl-C would.
+    the writing end of a pipe without readers), and ends the wait by the signal that is made for it, as Ctrl-C would.
     """
     try:
         output = sys.stdout.fileno()
@@ -284,8 +284,9 @@ def _ending_with_the_reader() -> Iterator[None]:
 
     def watch() -> None:
         if any(number == output for number, _ in both.poll()):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGPIPE)
 
+    before = signal.signal(signal.SIGPIPE, signal.default_int_handler)
     watcher = threading.Thread(target=watch, name="reader of the output", daemon=True)
     watcher.start()
     try:
@@ -296,6 +297,7 @@ def _ending_with_the_reader() -> Iterator[None]:
         os.eventfd_write(done, 1)
         watcher.join()
         os.close(done)
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _speak_utf8() -> None:
