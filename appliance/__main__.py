@@ -349,23 +349,27 @@ def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[H
     from appliance.settings import load
     from appliance.shell import HubClient
     from appliance.shell.holder import is_alive, this_process
-    from appliance.store import tokens, visit
+    from appliance.store import events, tokens, visit
 
     settings = load(options.config)
     if settings.http.listen is None:
         raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
     url = _local_url(*settings.http.address)
     HubClient(url, "").check()  # before the store is touched: where no hub runs, none is made
-    with visit(settings.store.path) as store:
-        for left in store.read(tokens.tokens):
-            if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
-                store.write(tokens.give_back, name=left.name)  # its command was killed
+    try:
+        with visit(settings.store.path) as store:
+            newest = store.read(events.last)
+            for left in store.read(tokens.tokens):
+                if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
+                    store.write(tokens.give_back, name=left.name)  # its command was killed
+    except StoreError as error:
+        raise StoreError(f"{error} (who may not write there names the hub by --url and brings a token)") from error
     name = tokens.PASSING + this_process()
     ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     for number in ends:
         signal.signal(number, signal.default_int_handler)
     try:
-        yield HubClient(url, _new_token(options, name=name, scopes=scopes))
+        yield HubClient(url, _new_token(options, name=name, scopes=scopes), newest=newest)
     finally:
         with contextlib.suppress(StoreError), visit(settings.store.path) as store:  # else the next command does it
             store.write(tokens.give_back, name=name)

@@ -117,6 +117,8 @@ class HubClient:
         token: a bearer token with the scopes of what is asked (``modemhub token create``).
         ca: file of PEM certificates that are trusted instead of the machine's.
         fingerprint: SHA-256 of the hub's own certificate in hex: that certificate alone is trusted.
+        newest: number of the newest event, where it is known: streams of what is new begin behind it, so that a break
+            before their first event leaves no gap either.
         timeout: seconds that the hub may be silent.
         now: seconds of any beginning.
         sleep: in seconds.
@@ -132,11 +134,13 @@ class HubClient:
         *,
         ca: Path | None = None,
         fingerprint: str | None = None,
+        newest: int | None = None,
         timeout: float = TIMEOUT,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._wire = Wire(url, token, ca=ca, fingerprint=fingerprint, timeout=timeout)
+        self._newest = newest
         self._now = now
         self._sleep = sleep
 
@@ -281,7 +285,8 @@ class HubClient:
             kinds: only these; empty: all.
             on_break: told in words when the connection is being made again.
         """
-        return EventStream(self._wire, after=after, kinds=kinds, on_break=on_break, sleep=self._sleep)
+        begin = self._newest if after is None else after
+        return EventStream(self._wire, after=begin, kinds=kinds, on_break=on_break, sleep=self._sleep)
 
     def modems(self) -> list[dict[str, Any]]:
         """All modems."""

@@ -335,6 +335,21 @@ async def test_events_go_on_through_a_restart_of_the_hub(hub: Rig, number: str, 
     assert known.jsons == [one["body"] for one in told]
 
 
+async def test_a_break_before_the_first_event_leaves_no_gap_either(hub: Rig, number: str) -> None:
+    async with following(hub, "events", "--kind", "modem", "--kind", "message") as command:
+        assert "imei" in json.loads(await command.line())  # it follows; nothing has happened yet
+        command.process.send_signal(signal.SIGSTOP)
+        await hub.hub.kill()
+        await hub.restart_hub()
+        await run(hub, "send", number, "while nobody looked")
+        command.process.send_signal(signal.SIGCONT)
+        told: list[str] = []
+        while "delivered" not in told:
+            body = json.loads(await command.line())
+            told += [body["state"]] if body.get("to") == number else []
+    assert told == ["queued", "submitting", "submitted", "delivered"]
+
+
 async def latest(hub: Rig) -> int:
     """The number of the newest event of a message that is sent now, and so of all, as nobody else sends."""
     sent = await run(hub, "send", f"+447{next(_numbers)}", "mark", "--json")

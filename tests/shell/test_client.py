@@ -16,7 +16,7 @@ from appliance.store import tokens
 from appliance.types import Imei, Imsi
 from tests.http.visitors import Visitors, front
 from tests.mqtt.house import house
-from tests.shell.answering import answering, ok, refused
+from tests.shell.answering import answering, ok, refused, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -223,6 +223,14 @@ def test_the_inbox_is_read_page_by_page() -> None:
         "since_seq=0&sender=%2B44+1&limit=200",
         "since_seq=2&sender=%2B44+1&limit=200",
     ]
+
+
+def test_where_the_newest_event_is_known_a_break_before_the_first_one_leaves_no_gap() -> None:
+    with answering(stream(), stream((42, "message", {}))) as server:
+        hub = HubClient(server.url, "t", newest=41, sleep=lambda _: None)
+        with hub.events() as events:
+            assert next(events).seq == 42
+    assert [asked.headers["Last-Event-ID"] for asked in server.asked] == ["41", "41"]
 
 
 def test_a_hub_of_the_environment() -> None:
