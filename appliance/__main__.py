@@ -300,9 +300,9 @@ def _token_revoke(options: argparse.Namespace) -> int:
 
 
 def _token_name(given: str) -> str:
-    """A token's name is its client's name; ``mqtt`` is what the hub calls whoever speaks through the broker."""
-    if given == "mqtt" or not given.isprintable() or not 1 <= len(given) <= 64:
-        raise argparse.ArgumentTypeError('1 to 64 printable characters, and not "mqtt", which is the MQTT door\'s own')
+    """A token's name is its client's name; two are the hub's own: who speaks by the broker, and by this command line."""
+    if given == "mqtt" or given.startswith("command-line") or not given.isprintable() or not 1 <= len(given) <= 64:
+        raise argparse.ArgumentTypeError('1 to 64 printable characters; "mqtt" and "command-line…" are the hub\'s own')
     return given
 
 

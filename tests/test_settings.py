@@ -157,10 +157,10 @@ def test_config_show_and_schema_are_json(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["config", "show", "--config", str(write(tmp_path, ""))]) == 0
     assert json.loads(capsys.readouterr().out)["policy"]["sim_daily_cap"] == 200
     assert main(["config", "schema"]) == 0
-    assert "mqtt" in json.loads(capsys.readouterr().out)["properties"]
+    assert "mqtt", "command-line-1" in json.loads(capsys.readouterr().out)["properties"]
 
 
-@pytest.mark.parametrize("name", ["mqtt", "", "a\nb", "x" * 65])
+@pytest.mark.parametrize("name", ["mqtt", "command-line-1", "", "a\nb", "x" * 65])
 def test_a_token_cannot_be_named_as_what_is_none(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["token", "create", "--name", name, "--scope", "send"])
