@@ -23,6 +23,7 @@ from appliance.shell.arguments import add_commands
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from appliance.http import HttpSettings
     from appliance.settings import Settings
     from appliance.shell import HubClient
 
@@ -108,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument(
         "--scope", required=True, action="append", choices=["send", "inbox", "status", "control", "admin"]
     )
+    create.add_argument(
+        "--per-minute", type=_bound(1), metavar="N", help="messages that it may send in a minute (default: no bound)"
+    )
+    create.add_argument(
+        "--daily-cap", type=_bound(0), metavar="N", help="segments in any 24 hours (default: policy.client_daily_cap)"
+    )
     command("list", _token_list, "List the tokens' names and scopes.", into=token)
     revoke = command("revoke", _token_revoke, "Revoke a token.", into=token)
     revoke.add_argument("--name", required=True)
@@ -136,8 +143,8 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings) -> None:
     """Build every room and run until a signal or the end of a vital task."""
-    from appliance.hub import Contacts, Hub
-    from appliance.settings import shown
+    from appliance.hub import Claim, Contacts, Hub
+    from appliance.settings import explained, shown
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
 
@@ -160,6 +167,7 @@ async def _supervise(settings: Settings) -> None:
             contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),
+            claim=Claim(journal, _claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -174,7 +182,12 @@ async def _supervise(settings: Settings) -> None:
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 
-            http = HttpDoor(hub, settings.http)
+            http = HttpDoor(
+                hub,
+                settings.http,
+                explain_settings=lambda: explained(settings),
+                directory=settings.store.path.parent,
+            )
             supervisor.vital("http", http.run)
             await supervisor.until(http.ready)
         supervisor.watchdog(hub.breathe)
@@ -183,6 +196,16 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
+
+
+def _claim_file(store: Path) -> Path:
+    """Where a hub that nobody owns tells how to become its owner: beside the store."""
+    return store.with_name("CLAIM.txt")
+
+
+def _to_terminal(text: str) -> None:
+    """For whoever looks on; never a log (promise C1)."""
+    print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 async def _reboot_machine() -> None:
@@ -275,7 +298,13 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
-    token = _new_token(options, name=options.name, scopes=options.scope)
+    token = _new_token(
+        options,
+        name=options.name,
+        scopes=options.scope,
+        per_minute=options.per_minute,
+        daily_cap=options.daily_cap,
+    )
     print(token)
     return FINE
 
@@ -300,13 +329,31 @@ def _token_revoke(options: argparse.Namespace) -> int:
 
 
 def _token_name(given: str) -> str:
-    """A token's name is its client's name; two are the hub's own: who speaks by the broker, and by this command line."""
+    """A token's name is its client's name; two are the hub's own: by the broker, by the command line."""
     if given == "mqtt" or given.startswith("command-line") or not given.isprintable() or not 1 <= len(given) <= 64:
         raise argparse.ArgumentTypeError('1 to 64 printable characters; "mqtt" and "command-line…" are the hub\'s own')
     return given
 
 
-def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str]) -> str:
+def _bound(least: int) -> Callable[[str], int]:
+    """How a bound is read: a whole number, not less than ``least``."""
+
+    def read(given: str) -> int:
+        if not (given.isascii() and given.isdigit() and int(given) >= least):
+            raise argparse.ArgumentTypeError(f"a whole number, {least} or more")
+        return int(given)
+
+    return read
+
+
+def _new_token(
+    options: argparse.Namespace,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    per_minute: int | None = None,
+    daily_cap: int | None = None,
+) -> str:
     """Create a token in the store, also while a hub runs; only its digest is kept."""
     import hashlib
     import secrets
@@ -315,8 +362,12 @@ def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str])
     from appliance.store import tokens, visit
 
     token = "mh_" + secrets.token_urlsafe(24)
-    with visit(load(options.config).store.path) as store:
-        store.write(tokens.create, name=name, scopes=scopes, digest=hashlib.sha256(token.encode()).digest())
+    digest = hashlib.sha256(token.encode()).digest()
+    path = load(options.config).store.path
+    with visit(path) as store:
+        store.write(tokens.create, name=name, scopes=scopes, digest=digest, per_minute=per_minute, daily_cap=daily_cap)
+    if not name.startswith(tokens.PASSING):  # the hub has an owner now
+        _claim_file(path).unlink(missing_ok=True)
     return token
 
 
@@ -346,16 +397,20 @@ def _hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClie
 @contextlib.contextmanager
 def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
     """The hub on this machine, by a token lent for as long as this lasts: who may write the store may."""
+    from appliance.http.certificate import PUBLIC
     from appliance.settings import load
     from appliance.shell import HubClient
     from appliance.shell.holder import is_alive, this_process
+    from appliance.shell.wire import fingerprint_of
     from appliance.store import events, tokens, visit
 
     settings = load(options.config)
     if settings.http.listen is None:
         raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
-    url = _local_url(*settings.http.address)
-    HubClient(url, "").check()  # before the store is touched: where no hub runs, none is made
+    url, fingerprint = _local_url(settings.http), None
+    if settings.http.encrypted:
+        fingerprint = fingerprint_of(settings.http.cert or settings.store.path.with_name(PUBLIC))
+    HubClient(url, "", fingerprint=fingerprint).check()  # before the store is touched: where no hub runs, none is made
     try:
         with visit(settings.store.path) as store:
             newest = store.read(events.last)
@@ -369,7 +424,8 @@ def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[H
     for number in ends:
         signal.signal(number, signal.default_int_handler)
     try:
-        yield HubClient(url, _new_token(options, name=name, scopes=scopes), newest=newest)
+        token = _new_token(options, name=name, scopes=scopes)
+        yield HubClient(url, token, fingerprint=fingerprint, newest=newest)
     finally:
         with contextlib.suppress(StoreError), visit(settings.store.path) as store:  # else the next command does it
             store.write(tokens.give_back, name=name)
@@ -377,10 +433,11 @@ def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[H
             signal.signal(number, signal.SIG_DFL)
 
 
-def _local_url(host: str, port: int) -> str:
-    """Where what listens there is reached from this machine: one that listens everywhere, on the loopback address."""
+def _local_url(door: HttpSettings) -> str:
+    """Where the door is reached from this machine: one that listens everywhere, on the loopback address."""
+    host, port = door.address
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened on
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    return f"http{'s' if door.encrypted else ''}://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -177,7 +177,7 @@ def fingerprint_of(certificate: Path) -> str:
         SettingsError: it cannot be read.
     """
     try:
-        text = certificate.read_text(encoding="ascii")
+        text = certificate.read_text(encoding="ascii", errors="replace")
         found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
         if found is None:
             raise SettingsError(f"{certificate}: holds no certificate")

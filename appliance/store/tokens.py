@@ -5,7 +5,8 @@ tells nothing that helps to guess one. A revoked token stays as a row: its name 
 
 A token whose name begins with :data:`PASSING` is lent to one command of the command line and given back when it ends.
 Its bearer is ``command-line`` whatever the rest of the name: one client, whose idempotency keys and caps hold from one
-command to the next. One that was given back leaves no row.
+command to the next. One that was given back leaves no row. None is a sign that the hub has an owner; every other
+token ends the claim (``claim``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["PASSING", "Token", "authenticate", "create", "give_back", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "give_back", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
 
@@ -55,8 +56,8 @@ def create(
     digest: bytes,
     per_minute: int | None = None,
     daily_cap: int | None = None,
-) -> None:
-    """Let the bearer of the token with this SHA-256 digest in, as ``name``.
+) -> str:
+    """Let the bearer of the token with this SHA-256 digest in, as ``name``; returns since when (RFC 3339, UTC).
 
     Raises:
         Rejected: ``token_exists``: a token of this name is valid already.
@@ -72,6 +73,9 @@ def create(
         "INSERT INTO token (name, scopes, digest, created_at, per_minute, daily_cap) VALUES (?, ?, ?, ?, ?, ?)",
         (name, json.dumps(sorted(scopes)), digest, tx.wall, per_minute, daily_cap),
     )
+    if not name.startswith(PASSING):
+        tx.db.execute("DELETE FROM claim")
+    return rfc3339(tx.wall)
 
 
 def revoke(tx: Transaction, *, name: str) -> None:
@@ -96,6 +100,12 @@ def give_back(tx: Transaction, *, name: str) -> None:
     if not name.startswith(PASSING):
         raise ValueError(f"{name} is not lent")
     tx.db.execute("DELETE FROM token WHERE name = ? AND revoked_at IS NULL", (name,))
+
+
+def any_lasting(db: sqlite3.Connection) -> bool:
+    """Whether a token was ever made that was to last, revoked or not: somebody owns this hub."""
+    row = db.execute("SELECT 1 FROM token WHERE substr(name, 1, ?) <> ? LIMIT 1", (len(PASSING), PASSING)).fetchone()
+    return row is not None
 
 
 def tokens(db: sqlite3.Connection) -> list[Token]:

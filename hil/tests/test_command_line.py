@@ -273,6 +273,25 @@ async def test_another_hub_by_url_and_token(hub: Rig, number: str, tmp_path: Pat
     assert may_not.code == FAILED
 
 
+async def test_a_hub_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """Here the certificate beside the store is trusted; from elsewhere, the fingerprint that the hub tells."""
+    async with rig(tmp_path, settings={"http": {"tls": True}}, start=False) as whole:
+        await whole.hub.start()
+        ended = await run(whole, "status", "--json")
+        assert ended.lines, ended.errors
+        fingerprint = ended.jsons[0]["tls"]["fingerprint"]
+        token = await whole.hub.make_token("remote", "status")
+        url = whole.hub.address.replace("http:", "https:")
+        remote: dict[str, Any] = {"MODEMHUB_URL": url, "MODEMHUB_TOKEN": token}
+        trusted = await run(whole, "status", "--fingerprint", fingerprint, "--json", **remote)
+        assert trusted.jsons[0]["tls"]["fingerprint"] == fingerprint
+        unknown = await run(whole, "status", **remote)
+        assert (unknown.code, unknown.lines) == (FAILED, [])
+        assert "--fingerprint" in unknown.errors
+        another = await run(whole, "status", MODEMHUB_FINGERPRINT="00" * 32, **remote)
+        assert (another.code, another.lines) == (FAILED, [])
+
+
 # ---------------------------------------------------------------------- events
 
 
