@@ -313,7 +313,8 @@ async def test_events_end_at_once_when_nobody_reads_any_more(hub: Rig) -> None:
 
 @pytest.mark.parametrize("number_", [signal.SIGINT, signal.SIGTERM])
 async def test_events_are_left_by_a_signal_without_a_word(hub: Rig, number_: signal.Signals) -> None:
-    async with following(hub, "events", "--after", "0") as command:
+    start = str(await latest(hub) - 1)
+    async with following(hub, "events", "--after", start) as command:
         await command.line()
         assert len(await lent(hub)) == 1
         command.process.send_signal(number_)
@@ -323,7 +324,8 @@ async def test_events_are_left_by_a_signal_without_a_word(hub: Rig, number_: sig
 
 
 async def test_a_killed_command_leaves_no_token_behind_for_long(hub: Rig, number: str) -> None:
-    async with following(hub, "events", "--after", "0") as other, following(hub, "events", "--after", "0") as command:
+    words = ("events", "--after", str(await latest(hub) - 1))
+    async with following(hub, *words) as other, following(hub, *words) as command:
         await command.line()
         await other.line()
         before = await lent(hub)
