@@ -14,12 +14,13 @@ The map, one line per room::
     hub/         POLICY: what is sent when and by which SIM; what arrives and what it means
     mqtt/ http/  the doors; they know only the hub
     webhooks/    the door that knocks: events told by HTTP; knows only the hub
+    shell/       the hub from outside: a client of the HTTP door, and the commands that people's scripts use
 
 The import rule (tests/test_architecture.py holds it)::
 
                           __main__
-            ┌───────────────┼──────────────┬─────────────┐
-          mqtt            http         webhooks       settings
+            ┌───────────────┼──────────────┬─────────────┬───────────┐
+          mqtt            http         webhooks       settings      shell
             └───────┬───────┴──────────────┘
                    hub
          ┌──────────┼─────────┬───────────┐

@@ -46,8 +46,14 @@ DEFAULT_FILE = Path("/etc/modemhub/modemhub.toml")
 
 ENVIRONMENT = "MODEMHUB_"
 
-NOT_SETTINGS = frozenset({"MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"})
-"""Environment variables of ours that are no settings: the file to read, and the tests' crash point."""
+NOT_SETTINGS = frozenset(
+    {
+        *("MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"),
+        *("MODEMHUB_URL", "MODEMHUB_TOKEN", "MODEMHUB_CA", "MODEMHUB_FINGERPRINT"),
+    }
+)
+"""Environment variables of ours that are no settings: the file to read, the tests' crash point, and the hub that the
+command line speaks to (``appliance.shell``)."""
 
 
 class LogSettings(BaseModel):

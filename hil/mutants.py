@@ -64,6 +64,9 @@ def _one(name: str, law: str, file: str, old: str, new: str, *tests: str) -> Mut
     return Mutant(name, law, (Patch(file, old, new),), tests)
 
 
+_SHELL_CLIENT: Final = "tests/shell/test_client.py"
+_SHELL_STREAM: Final = "tests/shell/test_stream.py"
+_COMMAND_LINE: Final = "hil/tests/test_command_line.py"
 _ARRIVING_ROOM: Final = "modem/arriving.py"
 _SUBMITTING_ROOM: Final = "modem/submitting.py"
 _SIM_ROOM: Final = "modem/sim.py"
@@ -103,6 +106,66 @@ _EVENTS: Final = "tests/mqtt/test_events.py::"
 _OUTAGES: Final = "tests/webhooks/test_outages.py::"
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
+    # ---- the command line
+    _one(
+        "a send asked again by a new name",
+        "S4: a broken connection does not text twice",
+        "shell/client.py",
+        "                    body=command,\n",
+        '                    body={**command, "id": secrets.token_hex(16)},\n',
+        f"{_SHELL_CLIENT}::test_a_send_that_broke_off_is_asked_again_under_the_same_key",
+    ),
+    _one(
+        "each command a client of its own",
+        "S4: the same key is the same message, whatever process asks",
+        "store/tokens.py",
+        'replace(token, name=PASSING.rstrip("-")) if token.name.startswith(PASSING) else token',
+        "replace(token)",
+        f"{_SHELL_CLIENT}::test_whatever_command_asks_it_is_one_client",
+        f"{_COMMAND_LINE}::test_the_same_id_sends_once_whatever_process_asks",
+    ),
+    _one(
+        "a killed command's token left",
+        "C1: what lets somebody in lives no longer than its command",
+        "__main__.py",
+        "if left.name.startswith(tokens.PASSING) and not is_alive(",
+        "if not left.name and not is_alive(",
+        f"{_COMMAND_LINE}::test_a_killed_command_leaves_no_token_behind_for_long",
+    ),
+    _one(
+        "a stream begun anew",
+        "followed events have no gap",
+        "shell/stream.py",
+        'headers["Last-Event-ID"] = str(self.last)',
+        "pass",
+        f"{_SHELL_STREAM}::test_a_broken_stream_goes_on_behind_the_last_event_and_tells_none_twice",
+        f"{_COMMAND_LINE}::test_a_break_before_the_first_event_leaves_no_gap_either",
+    ),
+    _one(
+        "a stream that repeats",
+        "followed events come once",
+        "shell/stream.py",
+        "if self.last is not None and seq <= self.last:",
+        "if self.last is None:",
+        f"{_SHELL_STREAM}::test_a_broken_stream_goes_on_behind_the_last_event_and_tells_none_twice",
+    ),
+    _one(
+        "any certificate",
+        "C1: no token to whom is not trusted",
+        "shell/wire.py",
+        "if shown != self._pinned:",
+        "if not shown:",
+        "tests/shell/test_wire.py::test_another_certificate_is_told_nothing",
+    ),
+    _one(
+        "a text that steers the terminal",
+        "C1: no sender writes into a list",
+        "shell/words.py",
+        """lambda found: f"\\\\x{ord(found[0]):02x}", text""",
+        "lambda found: found[0], text",
+        "tests/shell/test_words.py::test_no_sender_steers_the_terminal",
+        f"{_COMMAND_LINE}::test_the_inbox_is_a_list_for_people_with_names_and_the_newest_last",
+    ),
     # ---- what is said before it is durable
     _one(
         "the journal answers before its COMMIT",

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from appliance.hub import Event
 from appliance.webhooks.sender import Failed, Outcome, Sender, Told
 from appliance.webhooks.settings import WebhookSettings
-from tests.mqtt.test_tls import make_certificate
+from tests.authority import Authority
 from tests.webhooks.receiver import SECRET, Receiver
 
 if TYPE_CHECKING:
@@ -40,16 +40,16 @@ async def tell(receiver: Receiver, *, name: str = NAME) -> Outcome:
 async def test_a_receiver_is_told_only_under_a_name_that_its_certificate_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await make_certificate(tmp_path, name=NAME)
+    authority = Authority(tmp_path)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server.load_cert_chain(authority.issue("receiver", host=NAME))
     receiver = Receiver()
     await receiver.start(server)
     try:
         untrusted = await tell(receiver)
         assert untrusted == Failed("its certificate is not valid, or not for this name", down=True)
         # The machine's own authorities, with one more.
-        trusting = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+        trusting = ssl.create_default_context(cafile=authority.file)
         monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", trusting)
         assert await tell(receiver) == Told()
         assert await tell(receiver, name="other.example") == untrusted
