@@ -103,8 +103,12 @@ export function dbm(value) {
   return value === null || value === undefined ? "—" : `${String(value).replace("-", "−")} dBm`;
 }
 
+/** Maker and model as people write them: modules tell `SIMCOM INCORPORATED` and `SIMCOM_SIM7600E-H`. */
 export function modemName(modem) {
-  return [modem.manufacturer, modem.model].filter(Boolean).join(" ") || `Modem …${modem.imei.slice(-4)}`;
+  const maker = (modem.manufacturer ?? "").split(/[\s,]/)[0];
+  const model = (modem.model ?? "").replaceAll("_", " ");
+  const name = model.toLowerCase().startsWith(maker.toLowerCase()) ? model : `${maker} ${model}`.trim();
+  return name ? name.charAt(0).toUpperCase() + name.slice(1) : `Modem …${modem.imei.slice(-4)}`;
 }
 
 const OUTCOME = { helped: "it helped", no_effect: "no effect", failed: "could not be done", begun: "begun" };
@@ -136,12 +140,11 @@ const CHARACTERS = {
   "\t": "tab",
 };
 
-/** One character in words: as it is, and what it is where that cannot be seen. */
+/** What a character is, where it may not be seen. */
 export function characterWords(character) {
-  const named = CHARACTERS[character];
-  const point = `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-  if (named) return `“${character}” (${named})`;
-  return /\p{Extended_Pictographic}/u.test(character) ? `“${character}” (emoji)` : `“${character}” (${point})`;
+  if (CHARACTERS[character]) return CHARACTERS[character];
+  if (/\p{Extended_Pictographic}/u.test(character)) return "emoji";
+  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 export function count(n, one, many = `${one}s`) {

@@ -1,7 +1,7 @@
 /** What happens, as it happens. */
 
 import { hub, may, nameOf } from "../hub.js";
-import { Empty, Heading, NeedsScope } from "../parts/basic.js";
+import { Empty, Heading, NeedsScope, Pill } from "../parts/basic.js";
 import { useStore } from "../store.js";
 import { html, useState } from "../ui.js";
 import { clock, dbm, fullTime, messageWords, modemName, modemWords, outcomeWords } from "../words.js";
@@ -52,11 +52,11 @@ export function Events() {
     <ol class="events" aria-label="Events, newest first">
       ${rows.map(
         (event) => html`
-          <li key=${event.key} class=${event.tone}>
+          <li key=${event.key}>
             <time datetime=${event.at} title=${fullTime(event.at)}>${clock(event.at)}</time>
             <span class="kind">${KINDS.find(({ kind }) => kind === event.kind)?.label ?? event.kind}</span>
-            <span class="event-text"><strong>${event.who}</strong> ${event.what}</span>
-            <details><summary>JSON</summary><pre class="line" tabindex="0"><code>${JSON.stringify(event.body, null, 2)}</code></pre></details>
+            <span class="event-text"><strong>${event.who}</strong> ${event.state && html`<${Pill} ...${event.state} /> `}${event.what}</span>
+            <details><summary>JSON</summary><pre class="line"><code>${JSON.stringify(event.body, null, 2)}</code></pre></details>
           </li>`,
       )}
     </ol>`;
@@ -67,19 +67,23 @@ function words({ kind, body }, contacts, modems) {
   switch (kind) {
     case "message": {
       const { label, tone } = messageWords(body);
-      return { who: nameOf(contacts, body.to), what: `${label}${body.reason ? `: ${body.reason.text}` : ""}`, tone };
+      return { who: nameOf(contacts, body.to), state: { label, tone }, what: body.reason?.text ?? "" };
     }
     case "received":
-      return { who: nameOf(contacts, body.from), what: body.text ?? "(data)", tone: "good" };
+      return { who: nameOf(contacts, body.from), what: body.text ?? "(data)" };
     case "call":
-      return { who: body.from ? nameOf(contacts, body.from) : "Somebody", what: `calls ${modem(body.modem)}`, tone: "idle" };
+      return { who: body.from ? nameOf(contacts, body.from) : "Somebody", what: `calls ${modem(body.modem)}` };
     case "recovery":
-      return { who: modem(body.modem ?? body.imei), what: `${body.name}: ${outcomeWords(body.outcome)}${body.detail ? `, ${body.detail}` : ""}`, tone: body.outcome === "helped" ? "good" : "warn" };
+      return {
+        who: modem(body.modem ?? body.imei),
+        state: { label: outcomeWords(body.outcome), tone: body.outcome === "helped" ? "good" : "warn" },
+        what: [body.name, body.detail].filter(Boolean).join(", "),
+      };
     case "modem": {
       const { label, tone } = modemWords(body);
-      return { who: modemName(body), what: [label, body.recovery, body.operator, body.signal_dbm === null ? "" : dbm(body.signal_dbm)].filter(Boolean).join(", "), tone };
+      return { who: modemName(body), state: { label, tone }, what: [body.recovery, body.operator, body.signal_dbm === null ? "" : dbm(body.signal_dbm)].filter(Boolean).join(", ") };
     }
     default:
-      return { who: "The hub", what: body.text ?? body.state ?? kind, tone: "idle" };
+      return { who: "The hub", what: body.text ?? body.state ?? kind };
   }
 }

@@ -49,7 +49,7 @@ export function Help() {
   return html`
     <${Heading}>Set-up<//>
     <p>Lines for this hub, ready to be pasted. <code>TOKEN</code> stands for a token; give each program one of its own${may(me, "admin") ? html`, made on the page <a href="#/tokens">Tokens</a>` : ""}.</p>
-    <label class="tick"><input type="checkbox" checked=${own} onChange=${(event) => setOwn(event.currentTarget.checked)} /> Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></label>
+    <label class="tick"><input type="checkbox" checked=${own} onChange=${(event) => setOwn(event.currentTarget.checked)} /> <span>Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></span></label>
 
     <section class="panel qr-panel" aria-labelledby="phone">
       <div>

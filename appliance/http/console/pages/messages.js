@@ -46,7 +46,7 @@ function Threads({ chosen, me, first }) {
   const threads = useMemo(() => {
     const newest = new Map();
     for (const entry of all) newest.set(entry.number, entry);
-    return [...newest.values()].reverse();
+    return [...newest.values()].sort((a, b) => (a.at < b.at ? 1 : -1));
   }, [all]);
   const word = wanted.trim().toLowerCase();
   const shown = threads.filter((entry) => !word || `${entry.number} ${nameOf(contacts, entry.number)}`.toLowerCase().includes(word));
@@ -105,10 +105,15 @@ function Thread({ number, me }) {
   const known = useStore(hub, (now) => now.textsKnown);
   const mine = useMemo(() => all.filter((entry) => entry.number === number), [all, number]);
   const task = useTask();
-  const end = useRef(null);
+  const log = useRef(null);
+  const below = useRef(true);
   const name = nameOf(contacts, number);
   useEffect(() => void task.run(() => loadTexts(number)), [number]);
-  useLayoutEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [mine.length]);
+  useLayoutEffect(() => {
+    if (below.current) log.current.scrollTop = log.current.scrollHeight;
+  }, [mine]);
+  // Who reads further up is not pulled down by what comes in.
+  const scrolled = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => (below.current = scrollHeight - scrollTop - clientHeight < 40);
   const days = new Map();
   for (const entry of mine) {
     const named = day(entry.at);
@@ -120,7 +125,7 @@ function Thread({ number, me }) {
       <${Heading} back=${{ href: "#/messages", label: "← Messages" }}>${name}<//>
       ${name !== number && html`<p class="quiet thread-number">${number}</p>`}
       <${ErrorNote} error=${task.error} />
-      <div class="log" role="log" aria-label="Texts" tabindex="0">
+      <div class="log" role="log" aria-label="Texts" tabindex="0" ref=${log} onScroll=${scrolled}>
         ${!known && html`<${Loading} what="the texts" />`}
         ${known && mine.length === 0 && !task.busy && html`<${Empty} title="No text to or from ${number} yet." />`}
         ${[...days].map(
@@ -128,7 +133,6 @@ function Thread({ number, me }) {
             <h2 class="day" key=${named}>${named}</h2>
             <ol>${list.map((entry) => html`<${Text} key=${entry.id} entry=${entry} me=${me} />`)}</ol>`,
         )}
-        <div ref=${end}></div>
       </div>
       ${may(me, "send")
         ? html`<${Composer} recipient=${number} onSent=${() => {}} />`
@@ -156,11 +160,24 @@ function Text({ entry, me }) {
   return html`
     <li class="text out">
       <p class="bubble">${content(entry)}</p>
-      <p class="meta">
-        <time datetime=${entry.at} title=${fullTime(entry.at)}>${when(entry.at)}</time>
-        ${segments > 1 && html`<span>${count(segments, "segment")}</span>`}
-        <${Pill} tone=${state.tone} label=${state.label} title=${state.text} />
-      </p>
+      <details class="about">
+        <summary>
+          <time datetime=${entry.at} title=${fullTime(entry.at)}>${when(entry.at)}</time>
+          ${segments > 1 && html`<span>${count(segments, "segment")}</span>`}
+          <${Pill} tone=${state.tone} label=${state.label} title=${state.text} />
+          <span class="unseen">Details</span>
+        </summary>
+        <dl class="facts">
+          <div><dt>State</dt><dd>${state.text}</dd></div>
+          <div><dt>Changed</dt><dd>${fullTime(entry.updated_at)}</dd></div>
+          <div><dt>Encoding</dt><dd>${encodingWords(entry.encoding)}, ${count(segments, "segment")}</dd></div>
+          <div><dt>Attempts</dt><dd>${entry.attempts}</dd></div>
+          <div><dt>Sent by</dt><dd class="breakable">${entry.client}</dd></div>
+          <div><dt>By SIM</dt><dd class="breakable">${entry.sim ?? "none yet"}</dd></div>
+          <div><dt>Id</dt><dd class="breakable">${entry.id}</dd></div>
+          ${entry.reason && html`<div><dt>Code</dt><dd>${entry.reason.code}</dd></div>`}
+        </dl>
+      </details>
       ${(state.tone === "bad" || state.tone === "warn" || (entry.reason && !entry.final)) &&
       html`<p class="why small-text">${entry.reason ? `${state.tone === "busy" ? "" : `${state.text} `}${sentence(entry.reason.text)}` : state.text}</p>`}
       ${entry.maybe_duplicate && html`<p class="why small-text">It was sent again after a doubt: it may have arrived twice.</p>`}
@@ -170,18 +187,6 @@ function Text({ entry, me }) {
         ${SEND_AGAIN.has(entry.state) &&
         entry.text !== undefined &&
         html`<div class="actions end"><button type="button" class="small" disabled=${task.busy} onClick=${() => (entry.state === "in_doubt" ? setAsked(true) : task.run(again))}>Send again</button></div>`}`}
-      <details class="more-of">
-        <summary>Details</summary>
-        <dl class="facts">
-          <div><dt>Id</dt><dd class="breakable">${entry.id}</dd></div>
-          <div><dt>Sent by</dt><dd>${entry.client}</dd></div>
-          <div><dt>Encoding</dt><dd>${encodingWords(entry.encoding)}, ${count(segments, "segment")}</dd></div>
-          <div><dt>Attempts</dt><dd>${entry.attempts}</dd></div>
-          <div><dt>By SIM</dt><dd class="breakable">${entry.sim ?? "none yet"}</dd></div>
-          <div><dt>Changed</dt><dd>${fullTime(entry.updated_at)}</dd></div>
-          ${entry.reason && html`<div><dt>Code</dt><dd>${entry.reason.code}</dd></div>`}
-        </dl>
-      </details>
       <${ErrorNote} error=${task.error} />
       ${asked &&
       html`<${Confirm} title="Send it again?" action="Send again" onConfirm=${again} onClose=${() => setAsked(false)}>

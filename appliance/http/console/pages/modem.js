@@ -90,7 +90,7 @@ function Ussd({ modem, allowed }) {
       ${!allowed && html`<p class="note">This token may not: USSD needs the scope <code>control</code>.</p>`}
       ${allowed &&
       html`
-        <ol class="dialogue" role="log" aria-label="USSD dialogue">
+        <div role="log" aria-label="USSD dialogue"><ol class="dialogue">
           ${turns.map(
             (turn, n) => html`
               <li key=${n}>
@@ -99,7 +99,7 @@ function Ussd({ modem, allowed }) {
                 <p class="quiet small-text">${USSD_WORDS[turn.status] ?? turn.status}</p>
               </li>`,
           )}
-        </ol>
+        </ol></div>
         <form class="inline-form" onSubmit=${(event) => (event.preventDefault(), ask(text.trim()))}>
           <${Field} id="ussd-text" label=${open ? "Your answer" : "Code"}>
             <input id="ussd-text" ref=${input} required maxlength="182" autocomplete="off" spellcheck=${false} value=${text}
@@ -133,23 +133,16 @@ function Recoveries({ modem }) {
       ${value && list.length === 0 && html`<${Empty} title="Nothing was ever done to bring it back."><p>When the modem falls silent, each step that the hub takes is listed here with its outcome.</p><//>`}
       ${list.length > 0 &&
       html`
-        <div class="scroll" tabindex="0" role="region" aria-label="Recovery steps">
-          <table>
-            <caption class="unseen">Steps taken, newest first</caption>
-            <thead><tr><th scope="col">When</th><th scope="col">Step</th><th scope="col">Because</th><th scope="col">Outcome</th></tr></thead>
-            <tbody>
-              ${list.map(
-                (step) => html`
-                  <tr key=${step.seq}>
-                    <td title=${fullTime(step.at)}>${when(step.at)}</td>
-                    <th scope="row">${step.name}<br /><span class="quiet small-text">rung ${step.rung}</span></th>
-                    <td>${step.reason}</td>
-                    <td><strong>${outcomeWords(step.outcome)}</strong>${step.seconds !== null && html` after ${duration(step.seconds)}`}${step.detail && html`<br /><span class="quiet small-text">${step.detail}</span>`}</td>
-                  </tr>`,
-              )}
-            </tbody>
-          </table>
-        </div>`}
+        <ol class="taken" aria-label="Steps taken, newest first">
+          ${list.map(
+            (step) => html`
+              <li key=${step.seq}>
+                <time class="quiet small-text" datetime=${step.at} title=${fullTime(step.at)}>${when(step.at)}</time>
+                <p><strong>${step.name}</strong> <${Pill} tone=${step.outcome === "helped" ? "good" : step.outcome === "begun" ? "busy" : "warn"} label=${outcomeWords(step.outcome)} /></p>
+                <p class="quiet small-text">because ${step.reason}${step.seconds !== null && `; ${duration(step.seconds)}`}${step.detail && `; ${step.detail}`}</p>
+              </li>`,
+          )}
+        </ol>`}
       ${before && html`<button type="button" disabled=${task.busy} onClick=${more}>Show older</button>`}
       <${ErrorNote} error=${task.error} />
     </section>`;
@@ -161,8 +154,8 @@ function Identity({ modem }) {
     ["Operator", modem.operator],
     ["Technology", modem.technology],
     ["Number", modem.number],
-    ["SIM (ICCID)", modem.iccid],
-    ["Subscription (IMSI)", modem.sim],
+    ["SIM", modem.iccid],
+    ["IMSI", modem.sim],
     ["IMEI", modem.imei],
     ["Firmware", modem.revision],
     ["Profile", modem.profile],

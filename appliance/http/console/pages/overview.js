@@ -48,14 +48,14 @@ function Numbers() {
   const { counters, modems, queue, store } = status;
   return html`
     <dl class="numbers" aria-label="Figures of this hub">
-      <div><dt>Modems ready</dt><dd>${modems.ready}<span class="of"> of ${modems.known}</span></dd></div>
-      <div><dt>Waiting to be sent</dt><dd>${queue}<span class="of"> ${queue === 1 ? "segment" : "segments"}</span></dd></div>
+      <div><dt>Modems ready</dt><dd>${modems.ready}<span class="of">of ${modems.known}</span></dd></div>
+      <div><dt>In the queue</dt><dd>${queue}<span class="of">${queue === 1 ? "segment" : "segments"}</span></dd></div>
       ${counters &&
       html`
-        <div><dt>Received</dt><dd>${counters.received}<span class="of"> since start</span></dd></div>
-        <div><dt>Delivered</dt><dd>${counters.delivered}<span class="of"> since start</span></dd></div>`}
-      <div><dt>Free disk</dt><dd>${size(store.free_bytes)}</dd></div>
-      <div><dt>Running for</dt><dd>${duration(status.uptime_seconds)}</dd></div>
+        <div><dt>Received</dt><dd>${counters.received}<span class="of">since start</span></dd></div>
+        <div><dt>Delivered</dt><dd>${counters.delivered}<span class="of">since start</span></dd></div>`}
+      <div><dt>Free disk</dt><dd>${size(store.free_bytes)}<span class="of">${store.full ? "full: nothing new is accepted" : `${size(store.bytes)} used by texts`}</span></dd></div>
+      <div><dt>Running for</dt><dd>${duration(status.uptime_seconds)}<span class="of">version ${status.version}</span></dd></div>
     </dl>`;
 }
 

@@ -39,7 +39,7 @@ function Table() {
     ${[...sections].map(
       ([section, list]) => html`
         <section class="panel settings" key=${section} aria-labelledby="s-${section}">
-          <h2 id="s-${section}"><code>[${section}]</code></h2>
+          <h2 id="s-${section}">${section ? html`<code>[${section}]</code>` : "Outside any section"}</h2>
           <dl>
             ${list.map(
               (row) => html`
@@ -47,8 +47,7 @@ function Table() {
                   <dt><code>${row.key.slice(section.length ? section.length + 1 : 0)}</code></dt>
                   <dd>
                     <code class="breakable value">${written(row.value)}</code>
-                    <span class="source">${SOURCE[row.source] ?? row.source}</span>
-                    ${row.secret && html`<span class="source">secret, hidden</span>`}
+                    <span class="source">${SOURCE[row.source] ?? row.source}</span>${row.secret && html` <span class="source">secret, hidden</span>`}
                     ${row.description && html`<p class="quiet small-text">${row.description}</p>`}
                   </dd>
                 </div>`,

@@ -22,7 +22,7 @@ export function SignIn() {
           aria-describedby="token-hint" value=${token} onInput=${(event) => setToken(event.currentTarget.value)} />
       <//>
       <label class="tick"><input type="checkbox" checked=${remember} onChange=${(event) => setRemember(event.currentTarget.checked)} />
-        Remember on this device <span class="quiet">(else until this tab is closed)</span></label>
+        <span>Remember on this device <span class="quiet">(else until this tab is closed)</span></span></label>
       <${ErrorNote} error=${task.error && signInError(task.error)} />
       <div class="actions"><button class="primary" disabled=${task.busy}>${task.busy ? "Asking the hub …" : "Sign in"}</button></div>
     </form>

@@ -102,7 +102,7 @@ export function Copy({ text, what = "" }) {
 export function Line({ text, what }) {
   return html`
     <div class="paste">
-      <pre class="line" tabindex="0" role="region" aria-label=${what}><code>${text}</code></pre>
+      <pre class="line"><code>${text}</code></pre>
       <${Copy} text=${text} what=${what} />
     </div>`;
 }
@@ -139,7 +139,7 @@ export function NewToken({ token, name }) {
     <div class="new-token">
       <p><strong>This is the token of “${name}”. It is shown this once:</strong> the hub keeps only a fingerprint of it.</p>
       <div class="paste">
-        <pre class="line" tabindex="0" role="region" aria-label="New token"><code id="new-token">${token}</code></pre>
+        <pre class="line"><code id="new-token">${token}</code></pre>
         <${Copy} text=${token} what="the token" />
       </div>
     </div>`;

@@ -54,7 +54,7 @@ export function Composer({ recipient, onSent }) {
   };
   const wrongNumber = task.error?.pointer === "/to" ? task.error.message : null;
   return html`
-    <form class="composer" onSubmit=${submit} aria-label="Write a text">
+    <form class=${recipient === null ? "composer" : "composer reply"} onSubmit=${submit} aria-label="Write a text">
       ${recipient === null &&
       html`
         <${Field} id="to" label="To" hint="A number with its country code, such as +44 7700 900123, or the name of a contact or group." error=${wrongNumber}>
@@ -62,14 +62,14 @@ export function Composer({ recipient, onSent }) {
             aria-invalid=${wrongNumber ? "true" : undefined} aria-describedby=${wrongNumber ? "to-error to-hint" : "to-hint"} />
           <datalist id="contacts">${contacts.map((contact) => html`<option key=${contact.name} value=${contact.name}>${contact.numbers.join(", ")}</option>`)}</datalist>
         <//>`}
-      <div class="field">
-        <label for="text">Text</label>
-        <textarea id="text" ref=${area} rows="3" required value=${text} onInput=${change(setText)} onKeyDown=${submitByKey} aria-describedby="cost"></textarea>
+      <div class="field write">
+        <label for="text" class=${recipient === null ? "" : "unseen"}>Text</label>
+        <textarea id="text" title="Ctrl and Enter together send it, too" ref=${area} rows=${recipient === null ? 4 : 2} required placeholder=${recipient === null ? undefined : "Write a text"} value=${text} onInput=${change(setText)} onKeyDown=${submitByKey} aria-describedby="cost"></textarea>
       </div>
-      <${Cost} preview=${preview} text=${text} plain=${plain} onPlain=${change(setPlain)} />
+      <${Cost} recipient=${recipient} preview=${preview} text=${text} plain=${plain} onPlain=${change(setPlain)} />
       ${!(wrongNumber && recipient === null) && html`<${ErrorNote} error=${task.error} />`}
       ${task.error?.code === "unreachable" && html`<p class="hint">Press Send again when it answers: the hub takes this text once, even if it got it already.</p>`}
-      <div class="actions"><button class="primary" disabled=${task.busy}>${task.busy ? "Sending …" : "Send"}</button><span class="hint keys">Ctrl + Enter sends, too</span></div>
+      <div class="actions"><button class="primary" disabled=${task.busy}>${task.busy ? "Sending …" : "Send"}</button></div>
     </form>`;
 }
 
@@ -96,28 +96,33 @@ function usePreview(text, encoding) {
   return preview;
 }
 
-function Cost({ preview: { answer, error }, text, plain, onPlain }) {
+function Cost({ recipient, preview: { answer, error }, text, plain, onPlain }) {
   const forcing = answer?.forcing ?? [];
   const left = answer ? answer.capacity - answer.units.at(-1) : 0;
   return html`
     <div class="cost" id="cost" aria-live="polite">
-      ${!text && html`<p class="hint">160 characters fit into one segment, 70 if it has characters outside the GSM alphabet.</p>`}
+      ${!text && recipient === null && html`<p class="hint">160 characters fit into one segment, 70 if it has characters outside the GSM alphabet.</p>`}
       ${text && error && html`<p class="hint bad">${error.message}</p>`}
       ${text && !answer && !error && html`<p class="hint">Counting …</p>`}
       ${text &&
       answer &&
       html`<p class="hint"><strong>${count(answer.segments, "segment")}</strong>, ${encodingWords(answer.encoding)}; room for ${left} more in ${answer.segments === 1 ? "it" : "the last one"}.</p>`}
-      ${text && forcing.length > 0 && html`<p class="hint warn"><strong>UCS-2 because of</strong> ${list(forcing.map(characterWords))}: a segment holds 70 characters then instead of 160.</p>`}
-      ${text && plain && answer?.substitutions.length > 0 && html`<p class="hint">Sent as plain characters: ${list(answer.substitutions.map(({ character, replacement }) => `“${character}” as “${replacement}”`))}.</p>`}
+      ${text && forcing.length > 0 && html`<p class="hint warn"><strong>UCS-2 because of</strong> ${list(forcing.map((character) => html`<${Character} value=${character} /> ${characterWords(character)}`))}: a segment holds 70 characters then instead of 160.</p>`}
+      ${text && plain && answer?.substitutions.length > 0 && html`<p class="hint">Sent as plain characters: ${list(distinct(answer.substitutions).map(({ character, replacement }) => html`<${Character} value=${character} /> as <${Character} value=${replacement} />`))}.</p>`}
     </div>
     ${(forcing.length > 0 || plain) && html`<label class="tick"><input type="checkbox" checked=${plain} onChange=${onPlain} /> Send plain characters instead</label>`}`;
 }
 
+function Character({ value }) {
+  return html`<span class="character">${value}</span>`;
+}
+
+function distinct(substitutions) {
+  return [...new Map(substitutions.map((one) => [one.character, one])).values()];
+}
+
 /** a, b and c; the first few of many. */
 function list(words) {
-  const distinct = [...new Set(words)];
-  const shown = distinct.slice(0, 5);
-  const rest = distinct.length - shown.length;
-  if (rest > 0) return `${shown.join(", ")} and ${rest} more`;
-  return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
+  const shown = words.length > 5 ? [...words.slice(0, 4), `${words.length - 4} more`] : words;
+  return shown.map((word, n) => [n === 0 ? "" : n === shown.length - 1 ? " and " : ", ", word]);
 }

@@ -11,6 +11,9 @@ const EVERY = 60_000;
 /** dBm at the ends of every plot, so that two can be compared. */
 const RANGE = [-115, -50];
 
+/** Points of a small plot: as many as its pixels can show. */
+const FEW = 80;
+
 /**
  * @param {string} imei
  * @param {number | null} now dBm, as it was told last
@@ -67,17 +70,31 @@ function colour(element, name) {
   return resolved;
 }
 
+/** Of so many samples in a row, the middle one. */
+function thinned(samples) {
+  const each = Math.ceil(samples.length / FEW);
+  if (each < 2) return samples;
+  const shown = [];
+  for (let n = 0; n < samples.length; n += each) {
+    const some = samples.slice(n, n + each).sort((a, b) => (a.dbm ?? -Infinity) - (b.dbm ?? -Infinity));
+    shown.push({ at: samples[n].at, dbm: some[some.length >> 1].dbm });
+  }
+  return shown;
+}
+
 /** @param {{samples: any[], small?: boolean}} given small: no axes, for a card */
 export function SignalPlot({ samples, small = false }) {
   const place = useRef(null);
   const plot = useRef(null);
   const data = useRef(null);
-  data.current = [samples.map((sample) => new Date(sample.at) / 1000), samples.map((sample) => sample.dbm)];
+  const shown = small ? thinned(samples) : samples;
+  data.current = [shown.map((sample) => new Date(sample.at) / 1000), shown.map((sample) => sample.dbm)];
   useLayoutEffect(() => {
     const element = place.current;
     const draw = () => {
       plot.current?.destroy();
       const accent = colour(element, "--accent");
+      const wash = colour(element, "--accent-wash");
       const quiet = colour(element, "--quiet");
       const line = colour(element, "--line");
       const font = `12px ${getComputedStyle(element).fontFamily}`;
@@ -96,7 +113,7 @@ export function SignalPlot({ samples, small = false }) {
                 { ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toTimeString().slice(0, 5)) },
                 { ...axis, size: 52, values: (_, ticks) => ticks.map((t) => String(t).replace("-", "−")) },
               ],
-          series: [{}, { stroke: accent, width: small ? 1.5 : 2, points: { show: samples.length < 3, size: 5, fill: accent } }],
+          series: [{}, { stroke: accent, fill: wash, fillTo: RANGE[0], width: small ? 1.5 : 2, points: { show: samples.length < 3, size: 5, fill: accent } }],
         },
         data.current,
         element,
