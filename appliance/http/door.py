@@ -16,21 +16,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from appliance.errors import Rejected, StoreError, StoreFull
-from appliance.http.auth import Gate, allows, bearer
-from appliance.http.handlers import Call
-from appliance.http.problem import of_rejected, of_status, problem
+from appliance.http import pages
+from appliance.http.auth import Gate, allows, basic, bearer
+from appliance.http.call import Call
+from appliance.http.pace import Pace
+from appliance.http.problem import Forbidden, of_rejected, of_status, problem
 from appliance.http.routes import ROUTES, Route
 from appliance.http.tail import Ends
 from appliance.hub import Client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
 
     from aiohttp.typedefs import Handler
 
@@ -53,6 +58,9 @@ HEADERS = {
 }
 """On every response: nothing of it is cached, framed, sniffed or executed."""
 
+BASIC = web.RequestKey("basic", bool)
+"""Key of a request whose route takes HTTP Basic too."""
+
 NOBODY = Client("", frozenset())
 """Who asks a public route."""
 
@@ -65,6 +73,9 @@ class HttpDoor:
         hub: Hub,
         settings: HttpSettings,
         *,
+        explain_settings: Callable[[], list[dict[str, Any]]] = list,
+        console: Traversable | None = None,
+        directory: Path | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -76,7 +87,15 @@ class HttpDoor:
         """Where it listens, once ready: the port is known then, also when it was 0."""
         self._settings = settings
         self._sleep = sleep
-        self._gate = Gate(hub, now=now)
+        self.explain_settings = explain_settings
+        """All settings, each with its source and without its secret."""
+        self._directory = directory
+        self.console = console or pages.of_package()
+        """The folder of the console's files."""
+        self.fingerprint: str | None = None
+        """SHA-256 of its certificate, once it is ready; None: plain HTTP."""
+        self.gate = Gate(hub, now=now)
+        self.pace = Pace(now=now)
         self._ends = Ends(hub)
         self._streams = 0
 
@@ -91,12 +110,17 @@ class HttpDoor:
         for route in ROUTES:
             app.router.add_route(route.method, route.path, self._served(route))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIME, handle_signals=False)
+        claim = self.hub.claim
+        if claim is not None:
+            await claim.prepare()
         ends = asyncio.create_task(self._ends.run(), name="ends of messages")
         try:
             await runner.setup()
             host, port = self._settings.address
             await web.TCPSite(runner, host, port).start()
             self.address = runner.addresses[0][:2]
+            if claim is not None:
+                await claim.publish(self.url, fingerprint=self.fingerprint)
             self.ready.set()
             log.info("HTTP listens on %s port %d", *self.address)
             await ends
@@ -106,17 +130,26 @@ class HttpDoor:
             await runner.cleanup()
             await asyncio.wait({ends})
 
+    @property
+    def url(self) -> str:
+        """Where a browser on this network finds the console; known once it listens."""
+        host, port = self.address
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            host = f"{socket.gethostname().partition('.')[0]}.local"
+        scheme = "http" if self.fingerprint is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
+
     # ------------------------------------------------------------------ around every handler
 
     def _served(self, route: Route) -> Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
-            token = bearer(request)
+            token = bearer(request) or (basic(request) if route.basic else None)
             client = NOBODY
+            request[BASIC] = route.basic
             if not route.public:
-                client = await self._gate.client(token, peer=request.remote or "")
+                client = await self.gate.client(token, peer=request.remote or "")
                 if not allows(client, route.scopes):
-                    names = " or ".join(sorted(route.scopes))
-                    raise Rejected("forbidden", f"this needs the scope {names}; the token {client.name} lacks it")
+                    raise Forbidden(route.scopes, client=client.name)
             return await route.handler(Call(request, client, token or "", self))
 
         return serve
@@ -130,7 +163,9 @@ class HttpDoor:
         except Rejected as error:
             response = of_rejected(error, instance=path)
             if error.code == "unauthorized":
-                response.headers["WWW-Authenticate"] = 'Bearer realm="modemhub"'
+                response.headers.add("WWW-Authenticate", 'Bearer realm="modemhub"')
+                if request.get(BASIC):
+                    response.headers.add("WWW-Authenticate", 'Basic realm="modemhub: any name, the token as password"')
             return response
         except StoreFull:
             return problem("store_full", "the disk is full: nothing new is accepted", retry_after=60, instance=path)
@@ -157,20 +192,27 @@ class HttpDoor:
                 task.cancel()
             await asyncio.gather(*waits, every, *limits, return_exceptions=True)
 
-    async def event_or_heartbeat(self, after: int) -> bool:
-        """Wait for an event after this one; False when it is time for a sign of life, or the hub stops."""
-        event = asyncio.create_task(self.hub.wait_event(after))
+    async def news_or_heartbeat(self, after: int, modems: int | None) -> bool:
+        """Wait for news; False when it is time for a sign of life, or the hub stops.
+
+        Args:
+            after: an event after this one is news.
+            modems: a version of the roster other than this one is news; None: it is none.
+        """
+        news = [asyncio.create_task(self.hub.wait_event(after))]
+        if modems is not None:
+            news.append(asyncio.create_task(_changed(self.hub, modems)))
         others = [
             asyncio.ensure_future(self._sleep(self._settings.heartbeat)),
             asyncio.create_task(_set(self.stopping)),
         ]
         try:
-            await asyncio.wait([event, *others], return_when=asyncio.FIRST_COMPLETED)
-            return event.done()
+            await asyncio.wait([*news, *others], return_when=asyncio.FIRST_COMPLETED)
+            return any(task.done() for task in news)
         finally:
-            for task in (event, *others):
+            for task in (*news, *others):
                 task.cancel()
-            await asyncio.gather(event, *others, return_exceptions=True)
+            await asyncio.gather(*news, *others, return_exceptions=True)
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[None]:
@@ -190,6 +232,10 @@ class HttpDoor:
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
+
+
+async def _changed(hub: Hub, version: int) -> None:
+    await hub.modems_changed(version)
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ __all__ = ["HttpSettings"]
 class HttpSettings(BaseModel):
     """Where the HTTP door listens, and its bounds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     listen: str | None = "127.0.0.1:8080"
     """``address:port``, ``[::]:8080`` for every address; port 0: any free one; ``off``: no HTTP door."""

@@ -27,7 +27,7 @@ _Recipient = Annotated[str, Field(min_length=1, max_length=40)]
 class SendCommand(BaseModel):
     """One text (or 8-bit data) for one recipient or several."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     to: _Recipient | Annotated[list[_Recipient], Field(min_length=1, max_length=MAX_RECIPIENTS)]
     text: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
