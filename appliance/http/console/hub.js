@@ -221,8 +221,9 @@ export async function loadOlder() {
   }));
 }
 
-/** @returns {string} a number's contact, or the number */
+/** @returns {string} a number's contact, or the number; a text may come without either */
 export function nameOf(contacts, number) {
+  if (number === null) return "Nobody";
   return contacts.find((contact) => !contact.group && contact.numbers.includes(number))?.name ?? number;
 }
 

@@ -103,12 +103,12 @@ export function dbm(value) {
   return value === null || value === undefined ? "—" : `${String(value).replace("-", "−")} dBm`;
 }
 
-/** Maker and model as people write them: modules tell `SIMCOM INCORPORATED` and `SIMCOM_SIM7600E-H`. */
+/** Maker and model as people write them (modules tell `SIMCOM INCORPORATED`, `SIMCOM_SIM7600E-H`), and which one of two alike. */
 export function modemName(modem) {
   const maker = (modem.manufacturer ?? "").split(/[\s,]/)[0];
   const model = (modem.model ?? "").replaceAll("_", " ");
   const name = model.toLowerCase().startsWith(maker.toLowerCase()) ? model : `${maker} ${model}`.trim();
-  return name ? name.charAt(0).toUpperCase() + name.slice(1) : `Modem …${modem.imei.slice(-4)}`;
+  return `${name.charAt(0).toUpperCase() + name.slice(1) || "Modem"} …${modem.imei.slice(-4)}`;
 }
 
 const OUTCOME = { helped: "it helped", no_effect: "no effect", failed: "could not be done", begun: "begun" };

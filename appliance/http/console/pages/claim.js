@@ -38,7 +38,7 @@ export function Claim() {
     <p>Nobody owns this hub yet, and it does nothing for anybody until it is claimed.</p>
     ${where && html`<p class="note">${where}</p>`}
     <form onSubmit=${submit}>
-      <${Field} id="claim" label="Claim token" hint="It stands in a file on the hub, and on its own screen.">
+      <${Field} id="claim" label="Claim token" hint="It begins with mhc_ and stands in the file CLAIM.txt beside the hub's database, and on its screen when it starts.">
         <input id="claim" autocomplete="off" autocapitalize="none" spellcheck=${false} required autofocus aria-describedby="claim-hint"
           value=${claim} onInput=${(event) => setClaim(event.currentTarget.value)} />
       <//>

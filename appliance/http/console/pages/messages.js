@@ -26,7 +26,7 @@ export function Messages({ words }) {
 function entries(messages, received) {
   return [
     ...Object.values(messages).map((message) => ({ ...message, number: message.to, out: true, at: message.accepted_at })),
-    ...Object.values(received).map((message) => ({ ...message, number: message.from, out: false, at: message.received_at })),
+    ...Object.values(received).map((message) => ({ ...message, number: message.from ?? "unknown", out: false, at: message.received_at })),
   ].sort((a, b) => (a.at === b.at ? a.seq - b.seq : a.at < b.at ? -1 : 1));
 }
 

@@ -1,0 +1,330 @@
+"""The console in a real browser, on the emulated hub: what a person does there and reads there.
+
+Each test is one visit. Whatever it is about, the page must not have written an error into the browser's console, have
+violated its policy or have asked another host; ``visit`` sees to that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import pytest
+import pytest_asyncio
+
+from hil.rig import Hub, Rig, mosquitto_path, rig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from playwright.async_api import Browser
+
+pytest.importorskip("playwright", reason="playwright is not installed: make setup")
+
+from playwright.async_api import expect
+
+from hil.browser import PHONE, Console, chromium, chromium_path
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(chromium_path() is None, reason="chromium is not installed: apt install chromium"),
+    pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed: apt install mosquitto"),
+    pytest.mark.timeout(120),
+]
+
+ANNA: Final = "+447700900123"
+
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "contacts": {"anna": ANNA, "family": ["anna", "+447700900456"]},
+    "policy": {"region": "GB"},
+}
+
+Visit = "Callable[..., AbstractAsyncContextManager[Console]]"
+
+_numbers = itertools.count(700900500)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    """One hub with two modems for all tests of this file."""
+    delays = ["--submit-delay", "0.1", "--report-delay", "0.1"]
+    async with rig(tmp_path_factory.mktemp("console"), modems=2, emulator=delays, settings=SETTINGS) as whole:
+        yield whole
+
+
+@pytest.fixture
+def number() -> str:
+    """A number of Ofcom's range for drama that no other test uses."""
+    return f"+447{next(_numbers)}"
+
+
+@contextlib.asynccontextmanager
+async def visit(browser: Browser, hub: Rig | Hub, *, token: str | None = None, **how: Any) -> AsyncIterator[Console]:
+    """A visitor, signed in unless ``token`` is empty; a page that did what it must not do fails the test."""
+    address = hub.hub.address if isinstance(hub, Rig) else hub.address
+    async with Console(browser, address, **how) as console:
+        chosen = hub.hub.token if token is None and isinstance(hub, Rig) else token
+        if chosen:
+            await console.sign_in(chosen)
+        yield console
+        assert console.faults() == []
+
+
+async def test_a_new_hub_is_claimed_and_its_token_is_shown_once(browser: Browser, tmp_path: Path) -> None:
+    hub = Hub(tmp_path, modems=[], mqtt=None)
+    hub.token = "there is none yet"
+    async with hub, visit(browser, hub) as console:
+        page = console.page
+        await page.goto(hub.address)
+        await expect(console.heading("Claim this hub")).to_be_visible()
+        await expect(page.get_by_role("main")).to_contain_text("CLAIM.txt")
+        assert await console.violations() == []
+
+        await page.get_by_label("Claim token").fill("mhc_guessed")
+        await page.get_by_label("Name of your token").fill("owner")
+        await console.button("Claim this hub").click()
+        await expect(page.get_by_role("alert")).to_be_visible()
+
+        claim = re.search(r"mhc_\S+", (tmp_path / "CLAIM.txt").read_text(encoding="utf-8"))
+        assert claim is not None
+        await page.get_by_label("Claim token").fill(claim[0])
+        await console.button("Claim this hub").click()
+        token = await page.locator("#new-token").inner_text()
+        assert token.startswith("mh_")
+        await expect(console.button("Copy the token")).to_be_visible()
+        assert await console.violations() == []
+
+        await console.button("Go on to the console").click()
+        await expect(console.heading("Overview")).to_be_visible()
+        await expect(page.get_by_role("main")).to_contain_text("No modem has been seen yet.")
+        assert await console.violations() == []
+
+        await page.reload()  # it was remembered on this device, as was ticked
+        await expect(page.get_by_text("Signed in as owner")).to_be_visible()
+        assert await page.locator("#new-token").count() == 0
+        assert console.refused == [403, 403]  # the wrong claim, and the question where the claim is
+
+
+async def test_a_text_is_sent_and_watched_until_it_is_delivered(browser: Browser, hub: Rig, number: str) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        await page.get_by_role("link", name="Messages").click()
+        await page.get_by_role("link", name="New text").click()
+        await expect(console.heading("New text")).to_be_focused()
+
+        text = page.get_by_label("Text", exact=True)
+        await text.fill("Gate “open”")
+        cost = page.locator("#cost")
+        await expect(cost).to_contain_text("1 segment, UCS-2; room for 59 more in it.")
+        await expect(cost).to_contain_text("UCS-2 because of “ curly quotation mark and ” curly quotation mark")
+        await text.fill("x" * 161)
+        await expect(cost).to_contain_text("2 segments, GSM 7-bit; room for 145 more in the last one.")
+
+        await page.get_by_label("To", exact=True).fill("nobody-known")
+        await text.fill("Hello from the console")
+        await console.button("Send").click()
+        await expect(page.locator("#to-error")).to_be_visible()
+        await page.get_by_label("To", exact=True).fill(number)
+        await console.button("Send").click()
+
+        await expect(console.heading(number)).to_be_focused()
+        log = page.get_by_role("log", name="Texts")
+        await expect(log).to_contain_text("Hello from the console")
+        await expect(log.locator(".pill")).to_have_text("Delivered")
+        assert (number, "Hello from the console") in hub.modems.texts()
+
+        await page.get_by_role("link", name="Events").click()
+        states = page.get_by_role("list", name="Events").get_by_role("listitem").filter(has_text=number).locator(".pill")
+        await expect(states).to_have_text(["Delivered", "Sent", "Sending", "Queued"])
+
+
+async def test_a_text_comes_in_while_one_looks_on_and_is_answered(browser: Browser, hub: Rig) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        await page.get_by_role("link", name="Messages").click()
+        await expect(page.get_by_role("link", name="New text")).to_be_visible()
+        await hub.modems.deliver(hub.modems.all[0], "Are you there?", sender=ANNA)
+        thread = page.get_by_role("listitem").filter(has_text="Are you there?")
+        await expect(thread).to_contain_text("anna")
+        await expect(page.locator("[aria-live=polite].unseen")).to_have_text("New text from anna.")
+
+        await thread.get_by_role("link").click()
+        log = page.get_by_role("log", name="Texts")
+        await expect(log).to_contain_text("Are you there?")
+        await page.get_by_label("Text", exact=True).fill("I am")
+        await page.keyboard.press("Control+Enter")
+        await expect(log.get_by_role("listitem").filter(has_text="I am").locator(".pill")).to_have_text("Delivered")
+
+        await hub.modems.deliver(hub.modems.all[0], "Good", sender=ANNA)
+        await expect(log).to_contain_text("Good")
+        assert await console.violations() == []
+
+
+async def test_a_queued_text_is_cancelled_and_sent_again(browser: Browser, hub: Rig, number: str) -> None:
+    for modem in hub.modems.all:
+        await hub.modems.do("set", imei=modem.imei, registration=2)
+    async with visit(browser, hub) as console:
+        page = console.page
+        await expect(page.get_by_role("main")).to_contain_text("2 things are wrong.")
+        await console.open("messages/" + number)
+        await page.get_by_label("Text", exact=True).fill("Not now")
+        await console.button("Send").click()
+        log = page.get_by_role("log", name="Texts")
+        await console.button("Cancel").click()
+        await expect(log.locator(".pill")).to_have_text("Cancelled")
+        for modem in hub.modems.all:
+            await hub.modems.do("set", imei=modem.imei, registration=1)
+        await console.button("Send again").click()
+        await expect(log.locator(".pill")).to_have_text(["Cancelled", "Delivered"])
+        assert [text for to, text in hub.modems.texts() if to == number] == ["Not now"]
+
+
+async def test_a_modem_is_unplugged_and_the_console_says_what_to_do(browser: Browser, hub: Rig) -> None:
+    modem = hub.modems.all[1]
+    async with visit(browser, hub) as console:
+        page = console.page
+        main = page.get_by_role("main")
+        card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name=modem.imei[-4:]))
+        await expect(main).to_contain_text("All is well.")
+        await expect(card.locator(".pill")).to_have_text("Ready")
+
+        await hub.modems.do("fault", imei=modem.imei, kind="unplug")
+        await expect(card.locator(".pill")).to_have_text(re.compile("Unplugged|Recovering"))
+        await expect(main).to_contain_text("One thing is wrong.")
+        problem = page.locator(".problems").get_by_role("listitem")
+        await expect(problem).to_contain_text(modem.imei[-4:])
+        assert await console.violations() == []
+
+        await hub.modems.do("fault", imei=modem.imei, kind="replug")
+        await expect(main).to_contain_text("All is well.")
+        await expect(card.locator(".pill")).to_have_text("Ready")
+
+
+async def test_ussd_restart_and_what_a_modem_is(browser: Browser, hub: Rig) -> None:
+    modem = hub.modems.all[0]
+    script = {"*123#": {"text": "1 Balance\n2 Top up", "status": 1, "next": {"1": "You have 7.40"}}}
+    await hub.modems.do("ussd", imei=modem.imei, script=script)
+    async with visit(browser, hub) as console:
+        page = console.page
+        await page.get_by_role("link", name=modem.imei[-4:]).click()
+        await expect(page.get_by_role("main")).to_contain_text(modem.iccid)
+        await page.get_by_text("The same as a table").click()
+        await expect(page.get_by_role("table", name="Signal by hour").get_by_role("row")).not_to_have_count(1)
+
+        await page.get_by_label("Code").fill("*123#")
+        await console.button("Ask").click()
+        dialogue = page.get_by_role("log", name="USSD dialogue")
+        await expect(dialogue).to_contain_text("2 Top up")
+        await page.get_by_label("Your answer").fill("1")
+        await console.button("Answer").click()
+        await expect(dialogue).to_contain_text("You have 7.40")
+        await expect(page.get_by_label("Code")).to_be_focused()
+
+        await console.button("Restart").click()
+        dialog = page.get_by_role("dialog", name="Restart this modem?")
+        await expect(dialog).to_be_visible()
+        assert await console.violations() == []
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await expect(console.button("Restart")).to_be_focused()
+        await console.button("Restart").click()
+        await dialog.get_by_role("button", name="Restart").click()
+        await expect(page.get_by_role("main")).to_contain_text("The modem was told to restart.")
+        await expect(page.locator(".modem-state .pill")).to_have_text("Ready")
+
+
+async def test_tokens_are_made_used_and_revoked(browser: Browser, hub: Rig) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        await page.get_by_role("link", name="Tokens", exact=True).click()
+        await page.get_by_label("Name").fill("gate")
+        await page.get_by_label("Texts a minute, at most").fill("5")
+        await console.button("Create token").click()
+        token = await page.locator("#new-token").inner_text()
+        await expect(page.get_by_role("listitem").filter(has_text="gate")).to_contain_text("5 texts a minute")
+        await page.get_by_label("Name").fill("gate")
+        await console.button("Create token").click()
+        await expect(page.get_by_role("alert")).to_be_visible()
+
+        async with visit(browser, hub, token=token) as other:
+            main = other.page.get_by_role("main")
+            await expect(main).to_contain_text("needs the scope status")
+            for path, scope in (("tokens", "admin"), ("settings", "admin")):
+                await other.open(path)
+                await expect(main).to_contain_text(f"needs the scope {scope}")
+                assert await other.violations() == []
+            await other.open("messages")
+            await expect(main).to_contain_text("lacks the scope inbox")
+
+            await console.button("Revoke gate").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+            await expect(page.get_by_role("listitem").filter(has_text="gate")).to_have_count(0)
+            await expect(other.heading("Sign in")).to_be_visible()
+            await expect(other.page.get_by_role("alert")).to_contain_text("revoked")
+
+            await other.page.get_by_label("Token", exact=True).fill(token)
+            await other.button("Sign in").click()
+            await expect(other.page.get_by_role("alert")).to_contain_text("The hub does not know this token")
+            assert await other.violations() == []
+            assert set(other.refused) == {401}
+        assert console.refused == [409]
+
+
+async def test_a_restart_of_the_hub_is_told_and_survived(browser: Browser, hub: Rig, number: str) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        await console.open("messages/" + number)
+        await expect(console.heading(number)).to_be_visible()
+        await hub.hub.stop()
+        await expect(page.get_by_role("status").filter(has_text="does not answer")).to_be_visible()
+        await page.get_by_label("Text", exact=True).fill("After the restart")
+        await console.button("Send").click()
+        await expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        await hub.restart_hub()
+        await expect(page.get_by_role("status").filter(has_text="does not answer")).to_be_hidden()
+        await console.button("Send").click()
+        await expect(page.get_by_role("log", name="Texts").locator(".pill")).to_have_text("Delivered")
+        assert [text for to, text in hub.modems.texts() if to == number] == ["After the restart"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_for_everybody(browser: Browser, hub: Rig, scheme: Literal["light", "dark"]) -> None:
+    """No violation that axe knows, and nothing to be scrolled sideways in the narrowest window."""
+    await hub.modems.deliver(hub.modems.all[0], "For the list", sender=ANNA)
+    async with visit(browser, hub, scheme=scheme, size=(320, PHONE[1])) as console:
+        pages = {
+            "overview": "Overview",
+            "messages": "Messages",
+            "messages/%2B447700900123": "anna",
+            "messages/new": "New text",
+            f"modems/{hub.modems.all[0].imei}": hub.modems.all[0].imei[-4:],
+            "modems/1": "Modem",
+            "events": "Events",
+            "setup": "Set-up",
+            "tokens": "Tokens",
+            "settings": "Settings",
+        }
+        found = {}
+        for path, heading in pages.items():
+            await console.open(path)
+            await expect(console.page.get_by_role("heading", level=1)).to_contain_text(heading)
+            await expect(console.page.get_by_text("Reading")).to_have_count(0)
+            if violations := await console.violations():
+                found[path] = violations
+            assert await console.overflow() == 0, path
+        await console.button("More").click()
+        if violations := await console.violations():
+            found["more"] = violations
+        assert found == {}
+        await console.page.keyboard.press("Tab")
+        await console.open("overview")
