@@ -15,7 +15,7 @@ export function SignIn() {
     void task.run(() => signIn(token.trim(), remember));
   };
   return html`
-    ${why && html`<p class="note warn" role="alert">${why}</p>`}
+    ${why && !task.error && html`<p class="note warn" role="alert">${why}</p>`}
     <form onSubmit=${submit}>
       <${Field} id="token" label="Token" hint="It begins with mh_ and was shown once when it was created.">
         <input id="token" type="password" autocomplete="current-password" spellcheck=${false} required autofocus
