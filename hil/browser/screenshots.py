@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import math
 import random
 import sys
@@ -23,7 +22,7 @@ from hil.browser import DESKTOP, PHONE, Console, chromium
 from hil.rig import Hub, rig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from playwright.async_api import Browser, Route
 
@@ -82,7 +81,7 @@ async def happenings(whole: Rig) -> None:
     await whole.api.call("POST", "/api/v1/tokens", gate)
     await whole.api.send(to=BEN, text="Is the gate closed? It looks like rain.", wait=20)
     await whole.modems.deliver(first, "Closed an hour ago.", sender=BEN)
-    await whole.modems.do("set", imei=first.imei, submit_errors=[38] * 9)
+    await whole.modems.do("set", imei=first.imei, submit_errors=[1])
     await whole.api.send(to=SHUT, text="The pump in the cellar has stopped.", sim=first.imsi, wait=20)
     await whole.modems.do("set", imei=first.imei, submit_errors=[])
     await whole.modems.deliver(first, "Your code is 482913. Tell nobody.", sender="BANK")
@@ -143,7 +142,8 @@ class Shots:
         first, second, last = whole.modems.all
         async with self._console(whole.hub) as console:
             page = console.page
-            await page.route("**/signal", a_day_of_signal)
+            modems = (await whole.api.get("/api/v1/modems"))["modems"]
+            await page.route("**/signal", a_day_of_signal(modems))
             await page.goto(whole.hub.address)
             await self._take(console, "sign-in")
             await console.sign_in(whole.hub.token)
@@ -203,19 +203,25 @@ class Shots:
             print(f"{page}-{self._name}: {wider} pixels too wide", file=sys.stderr)
 
 
-async def a_day_of_signal(route: Route) -> None:
-    """Answer with a day's samples that end where the modem is now."""
-    answer = await route.fetch()
-    real = await answer.json()
+def a_day_of_signal(modems: list[dict[str, Any]]) -> Callable[[Route], Awaitable[None]]:
+    """Answers with a day's samples that end where each modem is now."""
     now = datetime.now(UTC)
-    noise = random.Random(route.request.url)
-    last = next((sample["dbm"] for sample in reversed(real["samples"]) if sample["dbm"] is not None), -87)
-    samples = []
-    for minute in range(20 * 60, 0, -1):
-        dbm = None if 400 < minute < 450 else round(last + 5 * math.sin(minute / 130) + noise.gauss(0, 1.2))
+    signals = {modem["imei"]: modem["signal_dbm"] for modem in modems}
+
+    def sample(imei: str, minute: int, noise: random.Random) -> dict[str, Any]:
+        here = signals[imei] is not None
+        away = 400 < minute < 450 or (minute < 20 and not here)
+        dbm = None if away else round((signals[imei] or -87) + 5 * math.sin(minute / 130) + noise.gauss(0, 1.2))
         at = (now - timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        samples.append({"at": at, "dbm": dbm, "state": "ready"})
-    await route.fulfill(response=answer, body=json.dumps({**real, "samples": samples}))
+        return {"at": at, "dbm": dbm, "state": "gone" if away else "ready"}
+
+    async def answer(route: Route) -> None:
+        imei = route.request.url.split("/")[-2]
+        noise = random.Random(imei)
+        samples = [sample(imei, minute, noise) for minute in range(20 * 60, 0, -1)]
+        await route.fulfill(json={"every": 60, "samples": samples})
+
+    return answer
 
 
 if __name__ == "__main__":

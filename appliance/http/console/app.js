@@ -126,10 +126,12 @@ function skip(event) {
 
 function Me() {
   const me = useStore(hub, (now) => now.me);
+  const version = useStore(hub, (now) => now.status?.version);
   return html`
     <div class="me">
       <p>Signed in as <strong>${me.name}</strong></p>
       <p class="quiet">${me.scopes.join(", ")}</p>
+      ${version && html`<p class="quiet">modemhub ${version}</p>`}
       <button type="button" class="small" onClick=${() => signOut()}>Sign out</button>
     </div>`;
 }

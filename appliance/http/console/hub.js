@@ -260,7 +260,8 @@ function changedInWords(before, now) {
 
 async function heardOfMessage(body) {
   const known = hub.get().messages[body.id];
-  learn([known ? body : await call("GET", `/messages/${encodeURIComponent(body.id)}`).catch(() => body)]);
+  const whole = known && (known.text ?? known.data) !== undefined;
+  learn([whole ? body : await call("GET", `/messages/${encodeURIComponent(body.id)}`).catch(() => body)]);
   if (body.final && !known?.final) announce(`Text to ${nameOf(hub.get().contacts, body.to)}: ${messageWords(body).label}.`);
   if (body.final || body.state === "queued") void refreshStatus();
 }

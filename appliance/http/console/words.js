@@ -176,12 +176,17 @@ export function day(at) {
   return sameDay(date, yesterday) ? "Yesterday" : DAY.format(date);
 }
 
+/** @param {number} seconds @returns {[number, string]} how many of which unit, the unit in the singular */
+export function rounded(seconds) {
+  if (seconds < 90) return [Math.round(seconds), "second"];
+  if (seconds < 5400) return [Math.round(seconds / 60), "minute"];
+  if (seconds < 172_800) return [Math.round(seconds / 3600), "hour"];
+  return [Math.round(seconds / 86_400), "day"];
+}
+
 /** @param {number} seconds */
 export function duration(seconds) {
-  if (seconds < 90) return count(Math.round(seconds), "second");
-  if (seconds < 5400) return count(Math.round(seconds / 60), "minute");
-  if (seconds < 172_800) return count(Math.round(seconds / 3600), "hour");
-  return count(Math.round(seconds / 86_400), "day");
+  return count(...rounded(seconds));
 }
 
 /** @param {number} bytes */

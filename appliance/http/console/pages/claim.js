@@ -5,6 +5,7 @@ import { hub, signIn, start } from "../hub.js";
 import { ErrorNote, Field, NewToken, useTask } from "../parts/basic.js";
 import { useStore } from "../store.js";
 import { html, useEffect, useState } from "../ui.js";
+import { sentence } from "../words.js";
 
 export function Claim() {
   const why = useStore(hub, (now) => now.why);
@@ -36,7 +37,7 @@ export function Claim() {
   }
   return html`
     <p>Nobody owns this hub yet, and it does nothing for anybody until it is claimed.</p>
-    ${where && html`<p class="note">${where}</p>`}
+    ${where && html`<p class="note">${sentence(where)}</p>`}
     <form onSubmit=${submit}>
       <${Field} id="claim" label="Claim token" hint="It begins with mhc_ and stands in the file CLAIM.txt beside the hub's database, and on its screen when it starts.">
         <input id="claim" autocomplete="off" autocapitalize="none" spellcheck=${false} required autofocus aria-describedby="claim-hint"

@@ -124,7 +124,7 @@ function Thread({ number, me }) {
     <section class="thread" aria-label="Thread with ${name}">
       <${Heading} back=${{ href: "#/messages", label: "← Messages" }}>${name}<//>
       ${name !== number && html`<p class="quiet thread-number">${number}</p>`}
-      <${ErrorNote} error=${task.error} />
+      <${ErrorNote} error=${task.error?.code === "unreachable" ? null : task.error} />
       <div class="log" role="log" aria-label="Texts" tabindex="0" ref=${log} onScroll=${scrolled}>
         ${!known && html`<${Loading} what="the texts" />`}
         ${known && mine.length === 0 && !task.busy && html`<${Empty} title="No text to or from ${number} yet." />`}

@@ -160,7 +160,7 @@ function Identity({ modem }) {
     ["Firmware", modem.revision],
     ["Profile", modem.profile],
     ["Port", modem.port],
-    ["Place", modem.place],
+    ["Place", modem.place === modem.port ? null : modem.place],
     ["Waiting", `${modem.queue} ${modem.queue === 1 ? "segment" : "segments"}`],
   ];
   return html`

@@ -5,7 +5,7 @@ import { Empty, Heading, Loading, NeedsScope, Pill } from "../parts/basic.js";
 import { Bars, SignalPlot, signalSentence, useSignal } from "../parts/signal.js";
 import { useStore } from "../store.js";
 import { html } from "../ui.js";
-import { count, dbm, duration, modemName, modemWords, registrationWords, sentence, size } from "../words.js";
+import { count, dbm, modemName, modemWords, registrationWords, rounded, sentence, size } from "../words.js";
 
 export function Overview() {
   const me = useStore(hub, (now) => now.me);
@@ -46,6 +46,7 @@ function Numbers() {
   const status = useStore(hub, (now) => now.status);
   if (!status) return null;
   const { counters, modems, queue, store } = status;
+  const [running, unit] = rounded(status.uptime_seconds);
   return html`
     <dl class="numbers" aria-label="Figures of this hub">
       <div><dt>Modems ready</dt><dd>${modems.ready}<span class="of">of ${modems.known}</span></dd></div>
@@ -54,8 +55,8 @@ function Numbers() {
       html`
         <div><dt>Received</dt><dd>${counters.received}<span class="of">since start</span></dd></div>
         <div><dt>Delivered</dt><dd>${counters.delivered}<span class="of">since start</span></dd></div>`}
-      <div><dt>Free disk</dt><dd>${size(store.free_bytes)}<span class="of">${store.full ? "full: nothing new is accepted" : `${size(store.bytes)} used by texts`}</span></dd></div>
-      <div><dt>Running for</dt><dd>${duration(status.uptime_seconds)}<span class="of">version ${status.version}</span></dd></div>
+      <div><dt>Free disk</dt><dd>${size(store.free_bytes)}<span class="of">${store.full ? "full: nothing new is accepted" : `database ${size(store.bytes)}`}</span></dd></div>
+      <div><dt>Running for</dt><dd>${running}<span class="of">${running === 1 ? unit : `${unit}s`}</span></dd></div>
     </dl>`;
 }
 
@@ -71,8 +72,7 @@ function Modems() {
       list.length === 0 &&
       html`
         <${Empty} title="No modem has been seen yet.">
-          <p>Plug one into a USB port: the hub finds it by itself within seconds. A modem on a serial port is named in the settings under <code>[[modems]]</code>.</p>
-          <p>To see what is plugged in and what each port answers, run this at the hub:</p>
+          <p>Above stands how one is added. To see what is plugged in, and what each port answers, run this at the hub:</p>
           <pre class="line"><code>modemhub doctor</code></pre>
         <//>`}
       <ul class="cards">${list.map((modem) => html`<${Card} key=${modem.imei} modem=${modem} />`)}</ul>
@@ -85,18 +85,18 @@ function Card({ modem }) {
   const here = modem.state === "ready" || modem.state === "searching";
   return html`
     <li class="card modem ${tone}">
+      <h3><a href="#/modems/${modem.imei}">${modemName(modem)}</a></h3>
       <div class="card-head">
-        <h3><a href="#/modems/${modem.imei}">${modemName(modem)}</a></h3>
         <${Pill} tone=${tone} label=${label} />
+        ${here && html`<span class="signal-now"><${Bars} value=${modem.signal_dbm} /><span class="figure">${dbm(modem.signal_dbm)}</span></span>`}
       </div>
-      <p class="quiet">${[modem.number, modem.operator, modem.technology].filter(Boolean).join(" · ") || `IMEI ${modem.imei}`}</p>
+      <p class="quiet small-text">${[modem.number, modem.operator, modem.technology].filter(Boolean).join(" · ") || `IMEI ${modem.imei}`}</p>
       ${!here && html`<p class="card-text">${text}</p>`}
       ${modem.recovery && html`<p class="card-text"><strong>Now:</strong> ${modem.recovery}.</p>`}
       ${modem.last_error && modem.state !== "ready" && html`<p class="quiet small-text">Last error: ${modem.last_error}</p>`}
       ${modem.storage_full.length > 0 && html`<p class="card-text">The storage ${modem.storage_full.join(" and ")} is full: the network holds back new texts.</p>`}
       ${modem.unreadable.length > 0 && html`<p class="card-text">${count(modem.unreadable.length, "stored text")} cannot be read and is left alone.</p>`}
       <figure class="card-signal">
-        <div class="signal-now"><${Bars} value=${here ? modem.signal_dbm : null} /><span class="figure">${here ? dbm(modem.signal_dbm) : "—"}</span></div>
         ${samples && samples.length > 0 && html`<${SignalPlot} samples=${samples} small=${true} />`}
         <figcaption class="quiet small-text">${samples ? signalSentence(samples) : "Reading the signal …"}</figcaption>
       </figure>

@@ -25,9 +25,9 @@ function Table() {
   const rows = value.settings.filter((row) => (!set || row.source !== "default") && (!wanted || `${row.key} ${row.description ?? ""} ${written(row.value)}`.toLowerCase().includes(wanted)));
   const sections = new Map();
   for (const row of rows) {
-    const section = row.key.includes(".") ? row.key.slice(0, row.key.lastIndexOf(".")) : "";
+    const [section, ...rest] = row.key.split(".");
     if (!sections.has(section)) sections.set(section, []);
-    sections.get(section).push(row);
+    sections.get(section).push({ ...row, name: rest.join(".") || "all" });
   }
   return html`
     <p>They are changed in <code>modemhub.toml</code>, the environment (<code>MODEMHUB_SECTION__KEY</code>) or the secrets directory, and hold from the next start of the hub. <code>modemhub config check</code> says whether they are right.</p>
@@ -39,16 +39,16 @@ function Table() {
     ${[...sections].map(
       ([section, list]) => html`
         <section class="panel settings" key=${section} aria-labelledby="s-${section}">
-          <h2 id="s-${section}">${section ? html`<code>[${section}]</code>` : "Outside any section"}</h2>
+          <h2 id="s-${section}"><code>[${section}]</code></h2>
           <dl>
             ${list.map(
               (row) => html`
                 <div key=${row.key} class=${row.source}>
-                  <dt><code>${row.key.slice(section.length ? section.length + 1 : 0)}</code></dt>
+                  <dt><code>${row.name}</code></dt>
                   <dd>
                     <code class="breakable value">${written(row.value)}</code>
-                    <span class="source">${SOURCE[row.source] ?? row.source}</span>${row.secret && html` <span class="source">secret, hidden</span>`}
-                    ${row.description && html`<p class="quiet small-text">${row.description}</p>`}
+                    <span class="source">${SOURCE[row.source] ?? row.source}</span>${row.secret && row.value !== null && html` <span class="source">secret, hidden</span>`}
+                    ${row.description && html`<p class="quiet small-text">${marked(row.description)}</p>`}
                   </dd>
                 </div>`,
             )}
@@ -57,7 +57,16 @@ function Table() {
     )}`;
 }
 
+/** As it would stand in the file, or nearly; a long one on several lines. */
 function written(value) {
   if (value === null) return "not set";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value === "string") return value;
+  const given = (_, inner) => inner ?? undefined;
+  const line = JSON.stringify(value, given);
+  return line.length > 60 ? JSON.stringify(value, given, 2) : line;
+}
+
+/** Words in backquotes are code. */
+function marked(text) {
+  return text.split("`").map((part, n) => (n % 2 === 1 ? html`<code>${part}</code>` : part));
 }

@@ -19,7 +19,7 @@ const ANYBODY = "+447700900000";
 /** @returns {Promise<any[]>} the accepted messages: one, or several where `to` is a group */
 export async function sendTo(to, command, key = newKey()) {
   const answer = await call("POST", "/messages", { body: { to, ...command }, headers: { "Idempotency-Key": key } });
-  return answer.messages ?? [answer];
+  return (answer.messages ?? [answer]).map((message) => ({ text: command.text, ...message })); // the answer is without it
 }
 
 /** @param {{recipient: string | null, onSent: (messages: any[]) => void}} given recipient: null asks for one */

@@ -138,6 +138,8 @@ export function SignalPlot({ samples, small = false }) {
   return html`<div class=${small ? "plot small-plot" : "plot"} ref=${place} aria-hidden="true"></div>`;
 }
 
+const number = (value) => dbm(value).replace(" dBm", "");
+
 /** One row for each hour: what the plot shows, in numbers. */
 export function SignalTable({ samples }) {
   const hours = new Map();
@@ -156,14 +158,13 @@ export function SignalTable({ samples }) {
       <summary>The same as a table</summary>
       <div class="scroll" tabindex="0" role="region" aria-label="Signal by hour">
         <table>
-          <caption class="unseen">Signal by hour</caption>
-          <thead><tr><th scope="col">Hour from</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without signal</th></tr></thead>
+          <caption>Signal by hour, in dBm; minutes without</caption>
+          <thead><tr><th scope="col">Hour from</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without</th></tr></thead>
           <tbody>
             ${rows.map(
               (row) => html`<tr key=${row.hour}>
                 <th scope="row">${new Date(row.hour).toTimeString().slice(0, 5)}</th>
-                <td>${dbm(row.least)}</td><td>${dbm(row.middle)}</td><td>${dbm(row.most)}</td>
-                <td>${row.without} samples</td>
+                <td>${number(row.least)}</td><td>${number(row.middle)}</td><td>${number(row.most)}</td><td>${row.without}</td>
               </tr>`,
             )}
           </tbody>
