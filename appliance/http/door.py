@@ -5,7 +5,10 @@ Every route but those marked public needs a token with one of the route's scopes
 the server. Cancelling :meth:`HttpDoor.run` closes the listener, ends the event streams and the waits, lets running
 requests finish for STOP_TIME and returns.
 
-What it does not do: TLS (a proxy's business), CORS (no foreign page may use a user's token), sessions, cookies.
+With TLS (1.2 and newer) its certificate is the user's own, or one that the hub makes. Who speaks plain HTTP to it then
+is hung up on: the handshake fails before there is anything to answer.
+
+What it does not do: CORS (no foreign page may use a user's token), sessions, cookies.
 
 Theory of operation: the rows of :data:`~appliance.http.routes.ROUTES` become aiohttp routes. Around each handler stand,
 from outside: the error page (anything raised → a problem document), the gate (token → client), the scope check.
@@ -18,14 +21,16 @@ import contextlib
 import logging
 import socket
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from appliance.errors import Rejected, StoreError, StoreFull
-from appliance.http import pages
+from appliance.errors import Rejected, SettingsError, StoreError, StoreFull
+from appliance.http import certificate, pages
 from appliance.http.auth import Gate, allows, basic, bearer
 from appliance.http.call import Call
+from appliance.http.openapi import document
 from appliance.http.pace import Pace
 from appliance.http.problem import Forbidden, of_rejected, of_status, problem
 from appliance.http.routes import ROUTES, Route
@@ -33,6 +38,7 @@ from appliance.http.tail import Ends
 from appliance.hub import Client
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from importlib.resources.abc import Traversable
     from pathlib import Path
@@ -45,6 +51,9 @@ if TYPE_CHECKING:
 __all__ = ["HttpDoor"]
 
 log = logging.getLogger(__name__)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that are counted by their name."""
 
 STOP_TIME = 3.0
 """Seconds that running requests get to finish when the hub stops."""
@@ -97,18 +106,26 @@ class HttpDoor:
         self.gate = Gate(hub, now=now)
         self.pace = Pace(now=now)
         self._ends = Ends(hub)
-        self._streams = 0
+        self.streams = 0
+        """Event streams that are open."""
+        self.requests = Counter[tuple[str, str, int]]()
+        """How often which method and route was answered with which status."""
+        self._description: dict[str, Any] | None = None
 
     async def run(self) -> None:
         """Listen and serve until cancelled.
 
         Raises:
-            OSError: the address cannot be listened on.
+            OSError: the address cannot be listened on, or no certificate can be written.
+        SettingsError: the certificate of the settings is none.
         """
-        app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._errors])
+        app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._counted, self._errors])
         app.on_response_prepare.append(_harden)
         for route in ROUTES:
-            app.router.add_route(route.method, route.path, self._served(route))
+            served = self._served(route)
+            app.router.add_route(route.method, route.path, served)
+            if route.public and route.method == "GET":  # what monitors and browsers ask for without a token
+                app.router.add_route("HEAD", route.path, served)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIME, handle_signals=False)
         claim = self.hub.claim
         if claim is not None:
@@ -117,18 +134,40 @@ class HttpDoor:
         try:
             await runner.setup()
             host, port = self._settings.address
-            await web.TCPSite(runner, host, port).start()
+            tls = await asyncio.to_thread(self._tls) if self._settings.encrypted else None
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
             self.address = runner.addresses[0][:2]
             if claim is not None:
                 await claim.publish(self.url, fingerprint=self.fingerprint)
             self.ready.set()
-            log.info("HTTP listens on %s port %d", *self.address)
+            log.info("HTTP%s listens on %s port %d", "" if tls is None else "S", *self.address)
+            if self.fingerprint is not None:
+                log.info("the certificate's SHA-256 fingerprint is %s", self.fingerprint)
             await ends
         finally:
             self.stopping.set()
             ends.cancel()
             await runner.cleanup()
             await asyncio.wait({ends})
+
+    def _tls(self) -> ssl.SSLContext:
+        """The TLS that it speaks: with the user's own certificate, else with one that the hub makes."""
+        settings = self._settings
+        if settings.cert is not None:
+            served = certificate.Served(settings.cert, settings.key)
+        elif self._directory is not None:
+            served = certificate.ensure(self._directory, certificate.names(settings.address[0]))
+        else:
+            raise SettingsError("http.tls: there is no directory for a certificate: set http.cert")
+        made = certificate.context(served)
+        self.fingerprint = certificate.fingerprint(served.cert)
+        return made
+
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI document of this door; made when it is first asked for, in a tenth of a second."""
+        if self._description is None:
+            self._description = document(ROUTES, version=self.hub.version)
+        return self._description
 
     @property
     def url(self) -> str:
@@ -153,6 +192,15 @@ class HttpDoor:
             return await route.handler(Call(request, client, token or "", self))
 
         return serve
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count the answer, under the route's own path: what clients make up is no label."""
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        method = request.method if request.method in METHODS else "other"
+        self.requests[method, resource.canonical if resource is not None else "none", response.status] += 1
+        return response
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -221,13 +269,13 @@ class HttpDoor:
         Raises:
             Rejected: ``unavailable``, when there are too many.
         """
-        if self._streams >= self._settings.max_streams:
-            raise Rejected("unavailable", f"{self._streams} event streams are open already", retry_after=10)
-        self._streams += 1
+        if self.streams >= self._settings.max_streams:
+            raise Rejected("unavailable", f"{self.streams} event streams are open already", retry_after=10)
+        self.streams += 1
         try:
             yield
         finally:
-            self._streams -= 1
+            self.streams -= 1
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

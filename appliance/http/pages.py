@@ -1,4 +1,4 @@
-"""Files that are served as they are: the console and what the documentation's page looks like.
+"""What a browser looks at: the console's files, as they are, and the documentation of the API.
 
 The files are those of the package itself. They are read when they are asked for, and never from anywhere else: a path
 is a chain of plain names below one folder of the package, and what is not spelled so is not looked for.
@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from appliance.errors import Rejected
+from appliance.http.call import reply
+from appliance.http.docs import POLICY as DOCS_POLICY
+from appliance.http.docs import page
+from appliance.http.requests import NoQuery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,10 +61,30 @@ async def console(call: Call) -> web.StreamResponse:
     return await _served(call, call.request.match_info["path"].split("/"))
 
 
-async def _served(call: Call, names: Sequence[str]) -> web.StreamResponse:
-    found = await asyncio.to_thread(_content, call.door.console, names)
+async def docs_style(call: Call) -> web.StreamResponse:
+    """What the documentation looks like."""
+    return await _served(call, ("docs.css",), folder=resources.files("appliance.http"))
+
+
+async def openapi(call: Call) -> web.StreamResponse:
+    """This API, described for machines (OpenAPI 3.1)."""
+    call.query(NoQuery)
+    return reply(await asyncio.to_thread(call.door.description))
+
+
+async def docs(call: Call) -> web.StreamResponse:
+    """This API, described for people: the page that you may be looking at."""
+    call.query(NoQuery)
+    document = await asyncio.to_thread(call.door.description)
+    address = f"{call.request.scheme}://{call.request.host}"
+    text = await asyncio.to_thread(page, document, address=address)
+    return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": DOCS_POLICY})
+
+
+async def _served(call: Call, names: Sequence[str], *, folder: Traversable | None = None) -> web.StreamResponse:
+    found = await asyncio.to_thread(_content, folder or call.door.console, names)
     if found is None:
-        raise Rejected("not_found", "the console has no such file")
+        raise Rejected("not_found", "there is no such file")
     tag = hashlib.sha256(found).hexdigest()[:32]
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, "ETag": f'"{tag}"'}
     known = call.request.if_none_match or ()

@@ -18,6 +18,7 @@ __all__ = [
     "Claimed",
     "Contacts",
     "CreatedToken",
+    "Description",
     "Health",
     "Inbox",
     "Liveness",
@@ -573,6 +574,17 @@ class RevokedToken(_Reply):
     """A token that lets nobody in any more."""
 
     name: str
+
+
+class Description(BaseModel):
+    """An OpenAPI document."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, defer_build=True)
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
 
 
 class Claimable(_Reply):

@@ -125,12 +125,16 @@ class EventsQuery(_Query):
 class UssdRequest(_Body):
     """A request to the network."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "*100#"}]})
+
     text: Annotated[str, Field(min_length=1, max_length=182)] | None
     """``*100#``, or the answer to what the network asked; null ends the session."""  # 182: 23.038 §5
 
 
 class ClaimRequest(_Body):
     """How a hub that nobody owns gets its owner."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "mhc_…", "name": "me"}]})
 
     token: Annotated[str, Field(min_length=1, max_length=200)]
     """The claim token, from the file ``CLAIM.txt`` beside the store."""
@@ -140,6 +144,10 @@ class ClaimRequest(_Body):
 
 class TokenRequest(_Body):
     """A token to be made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "heating", "scopes": ["send"], "per_minute": 10, "daily_cap": 50}]}
+    )
 
     name: _TokenName
     """The client's name: messages, idempotency keys and caps are its own."""
