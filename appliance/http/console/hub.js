@@ -54,14 +54,14 @@ export function announce(text) {
 /** Find out where we stand: claimed or not, signed in or not. */
 export async function start() {
   end();
-  hub.set({ phase: "starting", why: "" });
+  if (hub.get().phase !== "unreachable") hub.set({ phase: "starting", why: "" });
   try {
     if (token()) {
       await enter();
       return;
     }
     const { claimed } = await call("GET", "/claim");
-    hub.set({ phase: claimed ? "signed_out" : "unclaimed" });
+    hub.set({ phase: claimed ? "signed_out" : "unclaimed", why: "" });
   } catch (error) {
     if (error instanceof Problem && error.status === 401) signOut("The token is not valid any more: it was revoked. Sign in with another one.");
     else if (error.code === "unclaimed") hub.set({ phase: "unclaimed", why: error.message });

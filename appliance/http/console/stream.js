@@ -8,7 +8,7 @@ import { Problem, request } from "./api.js";
 /** Milliseconds until the next attempt, the last one repeats; the hub needs about two seconds to start. */
 const WAITS = [500, 1000, 2000, 5000];
 
-/** Milliseconds of silence after which the line is taken for dead: the hub says something every 15 seconds. */
+/** Milliseconds of silence after which the line is tried anew: the hub says something every 15 seconds, if it is not set otherwise. */
 const SILENCE = 45_000;
 
 /**
@@ -25,6 +25,7 @@ export async function follow({ onEvent, onOpen, onLost, signal }) {
   let again = false;
   while (!signal.aborted) {
     const line = new AbortController();
+    let silent = false;
     const end = () => line.abort();
     signal.addEventListener("abort", end);
     try {
@@ -33,7 +34,7 @@ export async function follow({ onEvent, onOpen, onLost, signal }) {
       onOpen(again);
       again = true;
       failures = 0;
-      for await (const event of events(response.body, end)) {
+      for await (const event of events(response.body, () => ((silent = true), end()))) {
         if (event.id !== null) last = event.id;
         onEvent(event);
       }
@@ -43,14 +44,15 @@ export async function follow({ onEvent, onOpen, onLost, signal }) {
     } finally {
       signal.removeEventListener("abort", end);
     }
+    if (silent) continue; // a line without a word may be dead, or only quiet: another one tells which
     onLost();
     await pause(WAITS[Math.min(failures++, WAITS.length - 1)], signal);
   }
 }
 
-async function* events(body, end) {
+async function* events(body, onSilence) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let silent = setTimeout(end, SILENCE);
+  let silent = setTimeout(onSilence, SILENCE);
   let rest = "";
   let event = { id: null, kind: "", data: "" };
   try {
@@ -58,7 +60,7 @@ async function* events(body, end) {
       const { value, done } = await reader.read();
       if (done) return;
       clearTimeout(silent);
-      silent = setTimeout(end, SILENCE);
+      silent = setTimeout(onSilence, SILENCE);
       const lines = (rest + value).split("\n");
       rest = lines.pop();
       for (const line of lines) {

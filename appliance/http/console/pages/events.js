@@ -84,6 +84,6 @@ function words({ kind, body }, contacts, modems) {
       return { who: modemName(body), state: { label, tone }, what: [body.recovery, body.operator, body.signal_dbm === null ? "" : dbm(body.signal_dbm)].filter(Boolean).join(", ") };
     }
     default:
-      return { who: "The hub", what: body.text ?? body.state ?? kind };
+      return { who: "The hub", what: body.moved_to ? `began a fresh database; the damaged one is kept in ${body.moved_to}` : kind };
   }
 }
