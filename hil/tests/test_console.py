@@ -182,6 +182,28 @@ async def test_a_text_comes_in_while_one_looks_on_and_is_answered(browser: Brows
         assert await console.violations() == []
 
 
+async def test_a_long_thread_opens_at_its_end_on_a_phone_and_on_a_desk(browser: Browser, hub: Rig, number: str) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        log = page.get_by_role("log", name="Texts")
+        await hub.modems.deliver(hub.modems.all[0], "Text {n}", sender=number, count=20)
+        await console.open("messages/" + number)
+        texts = log.get_by_role("listitem")
+        await expect(texts).to_have_count(20)
+        await expect(texts.last).to_be_in_viewport()
+        await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        await console.open("messages")
+        await page.get_by_role("link", name=number).click()
+        await expect(texts.last).to_be_in_viewport()
+        await expect(page.get_by_label("Text", exact=True)).to_be_in_viewport()
+        await hub.modems.deliver(hub.modems.all[0], "The newest", sender=number)
+        await expect(log.get_by_text("The newest")).to_be_in_viewport()
+        await texts.first.scroll_into_view_if_needed()
+        await hub.modems.deliver(hub.modems.all[0], "While one reads", sender=number)
+        await expect(log.get_by_text("While one reads")).to_be_attached()
+        await expect(log.get_by_text("While one reads")).not_to_be_in_viewport()
+
+
 async def test_a_queued_text_is_cancelled_and_sent_again(browser: Browser, hub: Rig, number: str) -> None:
     async with visit(browser, hub) as console:
         page = console.page

@@ -80,7 +80,7 @@ class Page(HTMLParser):
         self._script = tag in {"script", "style"}
 
     def handle_endtag(self, tag: str) -> None:
-        self._script = False
+        self._script = self._script and tag not in {"script", "style"}
 
     def handle_data(self, data: str) -> None:
         if self._script and data.strip():

@@ -1,6 +1,6 @@
 /** A value that pages watch. Every change is a new object, so that a selection that is the same value draws nothing anew. */
 
-import { useLayoutEffect, useState } from "./ui.js";
+import { useLayoutEffect, useRef, useState } from "./ui.js";
 
 /**
  * @template T
@@ -32,17 +32,15 @@ export function createStore(initial) {
  * @returns {R}
  */
 export function useStore(store, select) {
-  const selected = select(store.get());
   const [, redraw] = useState(0);
+  const drawn = useRef(null);
+  drawn.current = { select, value: select(store.get()) };
   useLayoutEffect(() => {
-    let drawn = select(store.get());
-    if (!Object.is(drawn, selected)) redraw((n) => n + 1);
-    return store.watch(() => {
-      const now = select(store.get());
-      if (Object.is(now, drawn)) return;
-      drawn = now;
-      redraw((n) => n + 1);
-    });
+    const look = () => {
+      if (!Object.is(drawn.current.select(store.get()), drawn.current.value)) redraw((n) => n + 1);
+    };
+    look();
+    return store.watch(look);
   }, [store]);
-  return selected;
+  return drawn.current.value;
 }

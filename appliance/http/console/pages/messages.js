@@ -3,9 +3,10 @@
 import { call } from "../api.js";
 import { hub, learn, loadOlder, loadTexts, may, nameOf } from "../hub.js";
 import { Confirm, Empty, ErrorNote, Heading, Loading, NeedsScope, Pill, useTask } from "../parts/basic.js";
+import { useBottom } from "../parts/bottom.js";
 import { Composer, sendTo } from "../parts/composer.js";
 import { useStore } from "../store.js";
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../ui.js";
+import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { count, day, encodingWords, fullTime, messageWords, SEND_AGAIN, sentence, when } from "../words.js";
 
 export function Messages({ words }) {
@@ -106,14 +107,9 @@ function Thread({ number, me }) {
   const mine = useMemo(() => all.filter((entry) => entry.number === number), [all, number]);
   const task = useTask();
   const log = useRef(null);
-  const below = useRef(true);
   const name = nameOf(contacts, number);
   useEffect(() => void task.run(() => loadTexts(number)), [number]);
-  useLayoutEffect(() => {
-    if (below.current) log.current.scrollTop = log.current.scrollHeight;
-  }, [mine]);
-  // Who reads further up is not pulled down by what comes in.
-  const scrolled = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => (below.current = scrollHeight - scrollTop - clientHeight < 40);
+  useBottom(log, mine);
   const days = new Map();
   for (const entry of mine) {
     const named = day(entry.at);
@@ -125,7 +121,7 @@ function Thread({ number, me }) {
       <${Heading} back=${{ href: "#/messages", label: "← Messages" }}>${name}<//>
       ${name !== number && html`<p class="quiet thread-number">${number}</p>`}
       <${ErrorNote} error=${task.error?.code === "unreachable" ? null : task.error} />
-      <div class="log" role="log" aria-label="Texts" tabindex="0" ref=${log} onScroll=${scrolled}>
+      <div class="log" role="log" aria-label="Texts" tabindex="0" ref=${log}>
         ${!known && html`<${Loading} what="the texts" />`}
         ${known && mine.length === 0 && !task.busy && html`<${Empty} title="No text to or from ${number} yet." />`}
         ${[...days].map(
