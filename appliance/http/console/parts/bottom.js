@@ -14,6 +14,7 @@ export function useBottom(list, content) {
   useEffect(() => {
     let before = 0;
     const scrolled = () => {
+      if (list.current === null) return; // the page is just being left
       const { scrollHeight, scrollTop, clientHeight } = scroller(list.current);
       if (scrollHeight - scrollTop - clientHeight < NEAR) below.current = true;
       else if (scrollTop < before) below.current = false; // not by the list's growing: that moves nothing up
