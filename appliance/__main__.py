@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from http.client import HTTPResponse
 
+    from appliance.mqtt import MqttDoor, MqttSettings
     from appliance.settings import Settings
 
 __all__ = ["main"]
@@ -164,7 +166,9 @@ async def _supervise(settings: Settings) -> None:
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
-            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+            mqtt = MqttDoor(hub, settings.mqtt)
+            hub.mqtt = partial(_mqtt_report, mqtt, settings.mqtt)
+            supervisor.vital("mqtt", mqtt.run)
         else:
             await hub.forget_door("mqtt")
         if settings.http.listen is not None:
@@ -184,6 +188,17 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
+
+
+def _mqtt_report(door: MqttDoor, settings: MqttSettings) -> dict[str, Any]:
+    """How the MQTT door is, for the hub's status, which knows no door."""
+    return {
+        "connected": door.connected,
+        "url": settings.url,
+        "last_error": None if door.connected else door.last_error,
+        "base_topic": settings.base_topic,
+        "discovery_prefix": None,
+    }
 
 
 def _claim_file(store: Path) -> Path:

@@ -97,16 +97,18 @@ def _operation(document: Json, method: str, path: str, operation: Json, *, addre
             )
             for each in parameters
         ]
-        parts.append(_table("Parameters", ("Name", "Where", "Type", "Meaning"), described))
+        parts.append(_table("Parameters", f"{method} {path}", ("Name", "Where", "Type", "Meaning"), described))
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        parts.append(f"<h4>Body</h4><p>JSON: {_type(schema)}</p>{_fields(_resolved(document, schema))}")
+        parts.append(
+            f"<h4>Body</h4><p>JSON: {_type(schema)}</p>{_fields(_resolved(document, schema), f'{method} {path}')}"
+        )
     parts.append(f"<h4>Try it</h4><pre><code>{_text(_curl(method, path, operation, address))}</code></pre>")
     rows = [
         (f"<code>{status}</code>", _inline(answer["description"]), _content(answer))
         for status, answer in operation["responses"].items()
     ]
-    parts.append(_table("Answers", ("Status", "Meaning", "Body"), rows))
+    parts.append(_table("Answers", f"{method} {path}", ("Status", "Meaning", "Body"), rows))
     return "".join(parts) + "</article>"
 
 
@@ -145,7 +147,7 @@ def _models(document: Json) -> str:
         words = f"<p>{_inline(schema['description'])}</p>" if "description" in schema else ""
         whole = "" if "properties" in schema else f"<p>{_type(schema)}</p>"
         key = f"model-{_text(name)}"
-        inside = f'<h3 id="{key}">{_text(name)}</h3>{words}{whole}{_fields(schema)}'
+        inside = f'<h3 id="{key}">{_text(name)}</h3>{words}{whole}{_fields(schema, name)}'
         parts.append(f'<article aria-labelledby="{key}">{inside}</article>')
     return f'<section aria-labelledby="models"><h2 id="models">Bodies</h2>{"".join(parts)}</section>'
 
@@ -158,7 +160,7 @@ def _resolved(document: Json, schema: Json) -> Json:
     return found
 
 
-def _fields(schema: Json) -> str:
+def _fields(schema: Json, of: str) -> str:
     required = schema.get("required", ())
     rows = [
         (
@@ -169,16 +171,17 @@ def _fields(schema: Json) -> str:
         )
         for name, field in schema.get("properties", {}).items()
     ]
-    return _table("Fields", ("Name", "Type", "There", "Meaning"), rows) if rows else ""
+    return _table("Fields", of, ("Name", "Type", "There", "Meaning"), rows) if rows else ""
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(caption: str, of: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{each}</th>' for each in heads)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
     )
+    label = f"{caption}: {_text(of)}"
     return (
-        f'<div class="wide" role="region" aria-label="{caption}" tabindex="0"><table><caption>{caption}</caption>'
+        f'<div class="wide" role="region" aria-label="{label}" tabindex="0"><table><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -25,6 +25,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import Rejected, SettingsError, StoreError, StoreFull
 from appliance.http import certificate, pages
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 __all__ = ["HttpDoor"]
 
 log = logging.getLogger(__name__)
+
+wire = logging.getLogger("appliance.http.wire")
+wire.addFilter(lambda record: not _is_no_http(record))
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that are counted by their name."""
@@ -126,7 +130,7 @@ class HttpDoor:
             app.router.add_route(route.method, route.path, served)
             if route.public and route.method == "GET":  # what monitors and browsers ask for without a token
                 app.router.add_route("HEAD", route.path, served)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIME, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, logger=wire, shutdown_timeout=STOP_TIME, handle_signals=False)
         claim = self.hub.claim
         if claim is not None:
             await claim.prepare()
@@ -276,6 +280,12 @@ class HttpDoor:
             yield
         finally:
             self.streams -= 1
+
+
+def _is_no_http(record: logging.LogRecord) -> bool:
+    """Whether the server tells of a request that is none: it would quote it, with whatever token is in it (C1)."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is not None and issubclass(kind, HttpProcessingError)
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

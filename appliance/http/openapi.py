@@ -303,6 +303,12 @@ _LINKS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "message": {"id": "$response.body#/id"},
         "cancel": {"id": "$response.body#/id"},
     },
+    "messages": {"message": {"id": "$response.body#/messages/0/id"}},
+    "inbox": {"received": {"id": "$response.body#/messages/0/id"}},
+    "modems": {
+        name: {"imei": "$response.body#/modems/0/imei"}
+        for name in ("modem", "signal", "recoveries", "restart_modem", "power_cycle_modem", "ussd")
+    },
     "create_token": {"revoke_token": {"name": "$response.body#/name"}},
 }
 """Operation → the operations that its answer leads to, with their parameters (OpenAPI 3.1.1 §4.8.20)."""

@@ -24,7 +24,7 @@ class HttpSettings(BaseModel):
     """PEM file of your own certificate and its chain; it switches TLS on."""
     key: Path | None = None
     """PEM file of its key; absent: it stands in ``cert``."""
-    max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 64 * 1024
+    max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 128 * 1024
     """Octets of a request's body."""
     heartbeat: Annotated[float, Field(ge=1, le=300)] = 15.0
     """Seconds between comments on a silent event stream: proxies close what is silent for long."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from typing import Annotated, Literal, Self
@@ -92,7 +91,7 @@ class SendCommand(BaseModel):
             return self.text
         try:
             return base64.b64decode(self.data or "", validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, and what is not ASCII
             raise Rejected("invalid", f"data is not base64: {error}", pointer="/data") from error
 
     def fingerprint(self) -> bytes:

@@ -450,7 +450,7 @@ class Hub:
     def preview(self, command: SendCommand) -> dict[str, Any]:
         """How a text would be sent: encoding, segments, what forces UCS-2, what a transliteration loses."""
         plan = self._segment(command)
-        _, recipients = self._addressed(command)
+        recipients = self.numbers(command)
         return {
             "encoding": plan.encoding.value,
             "segments": len(plan.parts),
@@ -461,13 +461,13 @@ class Hub:
                 {"character": was, "replacement": now, "position": position}
                 for was, now, position in plan.substitutions
             ],
-            "recipients": len(recipients),
-            "cost_segments": len(plan.parts) * len(recipients),
+            "recipients": recipients,
+            "cost_segments": len(plan.parts) * recipients,
         }
 
     def numbers(self, command: SendCommand) -> int:
         """How many numbers a command names, contacts and groups resolved: so many messages it would be."""
-        return len(dict.fromkeys(number for number, _, _ in self._addressed(command)[1]))
+        return len({self.spelled(number) for number, _, _ in self._addressed(command)[1]})
 
     async def cancel(self, message_id: str, *, client: str | None) -> dict[str, Any]:
         """Cancel what was not handed to a modem yet.

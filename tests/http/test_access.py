@@ -154,6 +154,15 @@ async def test_what_is_no_http_is_refused_by_the_parser_itself(visitors: Visitor
         await writer.wait_closed()
 
 
+async def test_what_is_no_http_leaves_no_token_in_the_log(visitors: Visitors, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_connection(*visitors.door.address)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\x00\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+    assert "secret" not in caplog.text
+
+
 async def test_what_is_public_can_be_asked_for_without_its_body(visitors: Visitors) -> None:
     answer = await visitors.call("HEAD", "/healthz")
     assert (answer.status, answer.json) == (200, b"")
@@ -214,6 +223,11 @@ async def test_what_is_refused_is_a_problem(visitors: Visitors, method: str, pat
         (b"", 400, "invalid", None),
         (b"\xff\xfe\xfd", 400, "invalid", None),
         (b"{", 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "\\ud83d"}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "x", "id": "\xed\xa0\xbd"}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "data": "\\u0081"}', 400, "invalid", "/data"),
+        (b'{"to": "+447700900123", "text": "x", "priority": "1"}', 400, "invalid", "/priority"),
+        (b'{"to": "+447700900123", "text": "x", "flash": 1}', 400, "invalid", "/flash"),
         (b'{"to": "+447700900123", "text": "x"} {}', 400, "invalid", None),
         (b'{"to": "+447700900123", "to": "+447700900124", "text": "x"}', 400, "invalid", None),
         (b'{"to": "+447700900123", "text": "x", "ttl": NaN}', 400, "invalid", None),
@@ -226,7 +240,7 @@ async def test_what_is_refused_is_a_problem(visitors: Visitors, method: str, pat
         (b'{"to": "+447700900123", "text": "x", "te~x/t": 1}', 400, "invalid", "/te~0x~1t"),
         (b'{"to": "+447700900123", "text": "x", "sim": "8944100000000000001"}', 422, "no_sim", "/sim"),
         (b'{"to": "+447700900123", "text": "x", "modem": "490154203237518"}', 422, "no_such_modem", "/modem"),
-        (b" " * 70_000, 413, "too_large", None),
+        (b" " * 140_000, 413, "too_large", None),
     ],
 )
 async def test_a_wrong_body_is_refused_with_a_pointer(
