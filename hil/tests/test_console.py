@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -270,6 +273,32 @@ async def test_ussd_restart_and_what_a_modem_is(browser: Browser, hub: Rig) -> N
         await dialog.get_by_role("button", name="Restart").click()
         await expect(page.get_by_role("main")).to_contain_text("The modem was told to restart.")
         await expect(page.locator(".modem-state .pill")).to_have_text("Ready")
+
+
+async def test_the_lines_of_the_set_up_page_are_what_the_hub_takes(browser: Browser, hub: Rig) -> None:
+    async with visit(browser, hub) as console:
+        page = console.page
+        await page.get_by_role("link", name="Set-up").click()
+        await expect(page.get_by_role("img", name="QR code of this console's address")).to_be_visible()
+        lines = page.locator(".paste code")
+        curl = lines.filter(has_text="wait=30")
+        await expect(curl).to_contain_text("Bearer TOKEN")
+        await page.get_by_label("Put my own token into the lines").check()
+        await expect(curl).to_contain_text(f"Bearer {hub.hub.token}")
+
+        sending = shlex.split(await curl.inner_text())
+        headers = dict(sending[n + 1].split(": ") for n, word in enumerate(sending) if word == "-H")
+        body = sending[sending.index("-d") + 1]
+        async with aiohttp.request("POST", sending[-1], headers=headers, data=body) as answer:
+            assert (answer.status, (await answer.json())["state"]) == (202, "delivered")
+
+        publishing = shlex.split(await lines.filter(has_text="mosquitto_pub").first.inner_text())
+        told = dict(zip(publishing[1::2], publishing[2::2], strict=True))
+        assert (told["-h"], told["-p"], told["-t"]) == ("127.0.0.1", str(hub.broker.port), "modemhub/send")
+        before = hub.modems.texts()
+        await hub.observer.publish("send", json.loads(told["-m"]))
+        await hub.modems.do("wait", messages=len(before) + 1, timeout=30)
+        assert hub.modems.texts() == [*before, (ANNA, "Hello")]
 
 
 async def test_events_are_filtered_and_held(browser: Browser, hub: Rig, number: str) -> None:

@@ -102,15 +102,19 @@ export function Help() {
           <${Line} what="Home Assistant action" text=${'action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello'} /></li>
         <li>Send to any number:
           <${Line} what="Home Assistant action for any number" text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
-        <li>Blueprints for “send a text” and “a text came” are shipped with modemhub, in its folder for Home Assistant.</li>
+        <li>
+          <p>Two blueprints come with modemhub, in its folder <code>appliance/mqtt/examples/homeassistant</code>. Copy them into Home Assistant's configuration:</p>
+          <p><code>on_text.yaml</code>, an automation for each text that comes, to <code>blueprints/automation/modemhub/</code>;</p>
+          <p><code>send_text.yaml</code>, a script with number and text, to <code>blueprints/script/modemhub/</code>.</p>
+        </li>
       </ol>
     </section>
 
     <section class="panel" aria-labelledby="nodered">
       <h2 id="nodered">Node-RED</h2>
       <ol class="steps">
-        <li>Menu → Import: the flow that is shipped with modemhub, in its folder for Node-RED.</li>
-        <li>Open the broker node${address ? html`: server <code>${address.host}</code>, port <code>${address.port}</code>` : ""}.</li>
+        <li>Menu → Import → select a file: <code>modemhub-flow.json</code> from modemhub's folder <code>appliance/mqtt/examples/node-red</code>.</li>
+        <li>Open one of its MQTT nodes, and with the pencil its broker${address ? html`: server <code>${address.host}</code>, port <code>${address.port}</code>` : ""}.</li>
         <li>Or build it yourself: an <em>inject</em> node with this JSON, wired to an <em>mqtt out</em> node with the topic <code>${address?.topic ?? "modemhub"}/send</code>:
           <${Line} what="payload for Node-RED" text=${command} /></li>
       </ol>

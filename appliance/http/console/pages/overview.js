@@ -19,7 +19,8 @@ export function Overview() {
     <${Heading}>Overview<//>
     <${Health} />
     <${Numbers} />
-    <${Modems} />`;
+    <${Modems} />
+    <${Doors} />`;
 }
 
 function Health() {
@@ -104,5 +105,31 @@ function Card({ modem }) {
         <div><dt>Network</dt><dd>${registrationWords(here ? modem.registration : null)}</dd></div>
         <div><dt>Waiting</dt><dd>${count(modem.queue, "segment")}</dd></div>
       </dl>
+    </li>`;
+}
+
+/** Whom the hub tells beside this page. */
+function Doors() {
+  const status = useStore(hub, (now) => now.status);
+  if (!status || (!status.mqtt && status.webhooks.length === 0)) return null;
+  const { mqtt, webhooks } = status;
+  return html`
+    <section class="panel" aria-labelledby="doors">
+      <h2 id="doors">Connections</h2>
+      <ul class="doors">
+        ${mqtt && html`<${Door} name="MQTT broker" where=${mqtt.url} well=${mqtt.connected} label=${mqtt.connected ? "Connected" : "No connection"} error=${mqtt.connected ? null : mqtt.last_error} />`}
+        ${webhooks.map(
+          ({ name, pending, last_error: error }) => html`<${Door} key=${name} name="Webhook ${name}" where=${pending > 0 ? `${count(pending, "event")} to be told` : null} well=${error === null} label=${error === null ? "Told" : "Failing"} error=${error} />`,
+        )}
+      </ul>
+    </section>`;
+}
+
+function Door({ name, where, well, label, error }) {
+  return html`
+    <li>
+      <p><strong>${name}</strong> ${where && html`<span class="quiet breakable">${where}</span>`}</p>
+      <${Pill} tone=${well ? "good" : "bad"} label=${label} />
+      ${error && html`<p class="quiet small-text">${sentence(error)}</p>`}
     </li>`;
 }
