@@ -17,7 +17,8 @@ export function Claim() {
   const task = useTask();
   useEffect(() => {
     // The refusal of any other route says where the claim token is.
-    if (!why) call("GET", "/me", { as: "none" }).catch((error) => error.code === "unclaimed" && setWhere(error.message));
+    if (!why)
+      call("GET", "/me", { as: "none" }).catch((error) => error.code === "unclaimed" && setWhere(error.message));
   }, []);
   const submit = async (event) => {
     event.preventDefault();

@@ -44,7 +44,18 @@ export function Help() {
   const api = `${location.origin}/api/v1`;
   const authorised = `-H ${quoted(`Authorization: Bearer ${bearer}`)}`;
   const address = broker(status);
-  const mqtt = address && ["-h", address.host, "-p", address.port, ...(address.user ? ["-u", address.user, "-P", "PASSWORD"] : []), ...(address.tls ? ["--tls-use-os-certs"] : [])].map(quoted).join(" ");
+  const mqtt =
+    address &&
+    [
+      "-h",
+      address.host,
+      "-p",
+      address.port,
+      ...(address.user ? ["-u", address.user, "-P", "PASSWORD"] : []),
+      ...(address.tls ? ["--tls-use-os-certs"] : []),
+    ]
+      .map(quoted)
+      .join(" ");
   const fingerprint = status?.tls?.fingerprint;
   return html`
     <${Heading}>Set-up<//>
@@ -77,19 +88,23 @@ export function Help() {
     <section class="panel" aria-labelledby="mqtt">
       <h2 id="mqtt">MQTT</h2>
       ${!may(me, "status") && html`<p class="note">The broker's address is known to tokens with the scope <code>status</code>.</p>`}
-      ${may(me, "status") &&
-      !address &&
-      html`
+      ${
+        may(me, "status") &&
+        !address &&
+        html`
         <p>This hub has no MQTT broker set. Name one in <code>modemhub.toml</code> and restart the hub:</p>
-        <${Line} what="settings for MQTT" text=${'[mqtt]\nurl = "mqtt://BROKER:1883"'} />`}
-      ${address &&
-      html`
+        <${Line} what="settings for MQTT" text=${'[mqtt]\nurl = "mqtt://BROKER:1883"'} />`
+      }
+      ${
+        address &&
+        html`
         ${address.local && html`<p class="quiet small-text">The broker runs on the hub itself${LOOPBACK.has(address.host) ? "; from another device, put the hub's address instead" : ""}.</p>`}
         <p>Send a text, with JSON or, from a device that can only publish a string, with the number in the topic:</p>
         <${Line} what="mosquitto_pub line with JSON" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send`)} -m ${quoted(command)}`} />
         <${Line} what="mosquitto_pub line with a plain string" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send/${to.replace("+", "")}`)} -m Hello`} />
         <p>Follow received texts and what becomes of sent ones:</p>
-        <${Line} what="mosquitto_sub line" text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`}
+        <${Line} what="mosquitto_sub line" text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`
+      }
     </section>
 
     <section class="panel" aria-labelledby="ha">
@@ -99,7 +114,7 @@ export function Help() {
         <li>A contact in the hub's settings becomes a notify entity:
           <${Line} what="settings for a contact" text=${`[contacts]\nanna = "${to}"`} /></li>
         <li>Send to it from an automation (choose the entity that is named after your contact):
-          <${Line} what="Home Assistant action" text=${'action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello'} /></li>
+          <${Line} what="Home Assistant action" text=${"action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello"} /></li>
         <li>Send to any number:
           <${Line} what="Home Assistant action for any number" text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
         <li>

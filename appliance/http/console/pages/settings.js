@@ -22,7 +22,11 @@ function Table() {
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (!value) return html`<${Loading} what="the settings" />`;
   const wanted = word.trim().toLowerCase();
-  const rows = value.settings.filter((row) => (!set || row.source !== "default") && (!wanted || `${row.key} ${row.description ?? ""} ${written(row.value)}`.toLowerCase().includes(wanted)));
+  const rows = value.settings.filter(
+    (row) =>
+      (!set || row.source !== "default") &&
+      (!wanted || `${row.key} ${row.description ?? ""} ${written(row.value)}`.toLowerCase().includes(wanted)),
+  );
   const sections = new Map();
   for (const row of rows) {
     const [section, ...rest] = row.key.split(".");

@@ -36,8 +36,9 @@ function Manage({ me }) {
     ${made && html`<div role="status"><${NewToken} token=${made.token} name=${made.name} /></div>`}
     <${ErrorNote} error=${error} />
     ${!value && !error && html`<${Loading} what="the tokens" />`}
-    ${value &&
-    html`
+    ${
+      value &&
+      html`
       <section aria-labelledby="all-tokens">
         <h2 id="all-tokens">Tokens of this hub</h2>
         <ul class="token-list">
@@ -53,13 +54,16 @@ function Manage({ me }) {
               </li>`,
           )}
         </ul>
-      </section>`}
+      </section>`
+    }
     <${Create} onMade=${(token) => (setMade(token), reload())} />
-    ${doomed &&
-    html`
+    ${
+      doomed &&
+      html`
       <${Confirm} title="Revoke “${doomed.name}”?" action="Revoke" danger=${true} onConfirm=${revoke} onClose=${() => setDoomed(null)}>
         <p>Whatever uses it is refused from now on${doomed.name === me.name ? ": that is this page itself; you will have to sign in with another token" : ""}. This cannot be taken back.</p>
-      <//>`}`;
+      <//>`
+    }`;
 }
 
 function Create({ onMade }) {
@@ -68,7 +72,8 @@ function Create({ onMade }) {
   const [perMinute, setPerMinute] = useState("");
   const [dailyCap, setDailyCap] = useState("");
   const task = useTask();
-  const toggle = (scope) => setScopes((now) => (now.includes(scope) ? now.filter((one) => one !== scope) : [...now, scope]));
+  const toggle = (scope) =>
+    setScopes((now) => (now.includes(scope) ? now.filter((one) => one !== scope) : [...now, scope]));
   const submit = async (event) => {
     event.preventDefault();
     const body = {
@@ -95,7 +100,8 @@ function Create({ onMade }) {
         <fieldset class="scopes">
           <legend>It may</legend>
           ${SCOPES.map(
-            ([scope, words]) => html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
+            ([scope, words]) =>
+              html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
           )}
         </fieldset>
         <div class="pair">

@@ -112,7 +112,7 @@ export function Confirm({ title, children, action, danger = false, onConfirm, on
   const dialog = useRef(null);
   const task = useTask();
   useEffect(() => {
-    const before = document.activeElement;
+    const before = /** @type {HTMLElement} */ (document.activeElement);
     dialog.current.showModal();
     return () => before?.isConnected && before.focus();
   }, []);
