@@ -12,9 +12,9 @@ uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
 # The Debian packages that some tests drive: a real broker, system-call traces, two other SMS daemons as witnesses, real
-# udev with a USB bus that is only mocked, and two other decoders of short messages.
+# udev with a USB bus that is only mocked, a browser with a font, and two other decoders of short messages.
 ORACLES := python3-gammu tshark
-DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools udev umockdev $(ORACLES)
+DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core $(ORACLES)
 
 # Most tests wait for processes more than they compute: one more at a time than there are cores.
 parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
