@@ -1,0 +1,287 @@
+"""The bundled broker: nobody is anonymous, each role may do what its row says and no more, and the hub works on it.
+
+The tables are the documentation's (``image/mosquitto/README.md``), tried cell by cell: what the broker answers, and
+what arrives at an account that hears everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from hil.rig import Api, Child, Hub, Modems, Observer, Rig, mosquitto_path
+from hil.rig.bundled import Bundled
+from hil.rig.mqtt import REFUSED, Client, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from hil.rig.hub import Settings
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed: apt install mosquitto"),
+]
+
+ROLES = ("send", "inbox", "status", "control", "homeassistant", "hub")
+EVERYBODY = set(ROLES)
+HOUSE = {"homeassistant", "hub"}
+
+PUBLISH = {
+    "modemhub/send": {"send", *HOUSE},
+    "modemhub/send/447700900123": {"send", *HOUSE},
+    "modemhub/request/message/cancel": {"send", "control", *HOUSE},
+    "modemhub/request/message/preview": {"send", "control", *HOUSE},
+    "modemhub/request/inbox/replay": {"inbox", "control", *HOUSE},
+    "modemhub/request/modem/restart": {"control", *HOUSE},
+    "modemhub/request/modem/ussd": {"control", *HOUSE},
+    "modemhub/status": {"hub"},
+    "modemhub/info": {"hub"},
+    "modemhub/message/1": {"hub"},
+    "modemhub/response": {"hub"},
+    "modemhub/response/asker": {"hub"},
+    "modemhub/received": {"hub"},
+    "modemhub/call": {"hub"},
+    "modemhub/modem/490154203237518/state": {"hub"},
+    "homeassistant/status": HOUSE,
+    "homeassistant/device/modemhub_1/config": HOUSE,
+    "texts/send": {"send"},
+    "texts/send/447700900123": {"send"},
+    "texts/response": {"hub"},
+    "sms2mqtt/send": {"send", "hub"},
+    "sms2mqtt/received": {"hub"},
+    "elsewhere": set(),
+    "$CONTROL/dynamic-security/v1": set(),
+}
+"""Topic → who may publish there."""
+
+SUBSCRIBE = {
+    "modemhub/status": EVERYBODY,
+    "modemhub/info": EVERYBODY,
+    "modemhub/response": {"send", "inbox", "control", *HOUSE},
+    "modemhub/response/#": {"send", "inbox", "control", *HOUSE},
+    "modemhub/message/#": {"send", *HOUSE},
+    "modemhub/message/+": {"send", *HOUSE},
+    "modemhub/received": {"inbox", *HOUSE},
+    "modemhub/call": {"inbox", *HOUSE},
+    "modemhub/modem/+/event": {"inbox", *HOUSE},
+    "modemhub/modem/490154203237518/event": {"inbox", *HOUSE},
+    "modemhub/modem/+/call": {"inbox", *HOUSE},
+    "modemhub/modem/+/state": {"status", *HOUSE},
+    "modemhub/modem/490154203237518/state": {"status", *HOUSE},
+    "modemhub/modem/+/availability": {"status", *HOUSE},
+    "modemhub/modem/#": HOUSE,
+    "modemhub/#": HOUSE,
+    "modemhub/+": HOUSE,
+    "modemhub/send": HOUSE,
+    "modemhub/send/+": HOUSE,
+    "modemhub/request/#": HOUSE,
+    "homeassistant/#": HOUSE,
+    "homeassistant/status": HOUSE,
+    "texts/response": {"send", "inbox", "control", "hub"},
+    "$share/hubs/texts/send": {"hub"},
+    "$share/hubs/texts/send/+": {"hub"},
+    "texts/send": set(),
+    "sms2mqtt/send": {"hub"},
+    "sms2mqtt/received": {"inbox", "hub"},
+    "sms2mqtt/connected": {"status", "hub"},
+    "#": set(),
+    "+/received": set(),
+    "$SYS/#": set(),
+    "$CONTROL/#": set(),
+}
+"""Filter → who may subscribe to it."""
+
+_payloads = itertools.count()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bundled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bundled]:
+    """A broker with an account for each role, named by it; ``both`` may send and read the inbox."""
+    bundled = Bundled(tmp_path_factory.mktemp("bundled"))
+    bundled.directory.mkdir(exist_ok=True)
+    await bundled.init("--share", "texts", "--alias", "sms2mqtt")
+    for role in ROLES:
+        await bundled.must("account", role, role)
+    await bundled.must("account", "both", "send", "inbox")
+    await bundled.must("account", "observer", "homeassistant")
+    await bundled.must("certificate", "modemhub")
+    await bundled.must("certificate", "sensor", "send")
+    await bundled.must("certificate", "stranger")
+    await bundled.broker.start()
+    yield bundled
+    await bundled.broker.stop()
+
+
+def connected(bundled: Bundled, name: str) -> Client:
+    return Client(bundled.local, name, login=bundled.login(name))
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_may_publish_what_its_row_says(bundled: Bundled, role: str) -> None:
+    answered: dict[str, bool] = {}
+    sent = {topic: f"by {role} {next(_payloads)}".encode() for topic in PUBLISH}
+    async with connected(bundled, "admin") as everything, connected(bundled, role) as client:
+        assert await everything.subscribe("#", "texts/#") == [1, 1]
+        for topic, payload in sent.items():
+            answered[topic] = await client.publish(topic, payload) < REFUSED
+        async with connected(bundled, "hub") as last:  # what was published before it has arrived before it
+            await last.publish("modemhub/status", f"after {role}")
+        await everything.heard.until(
+            lambda heard: [each for each in heard if each.payload == f"after {role}".encode()], "the last"
+        )
+    wanted = {topic: role in who for topic, who in PUBLISH.items()}
+    assert answered == wanted
+    arrived = {(each.topic, each.payload) for each in everything.heard.items}
+    assert {topic: (topic, sent[topic]) in arrived for topic in PUBLISH} == wanted
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_may_subscribe_to_what_its_row_says(bundled: Bundled, role: str) -> None:
+    async with connected(bundled, role) as client:
+        reasons = await client.subscribe(*SUBSCRIBE)
+    assert dict(zip(SUBSCRIBE, (reason < REFUSED for reason in reasons), strict=True)) == {
+        topic: role in who for topic, who in SUBSCRIBE.items()
+    }
+
+
+async def test_who_may_send_hears_no_text_that_came_in(bundled: Bundled) -> None:
+    async with connected(bundled, "send") as sender, connected(bundled, "both") as both:
+        for client in (sender, both):
+            await client.subscribe("#", "modemhub/#", "modemhub/received", "modemhub/message/#")
+        async with connected(bundled, "hub") as hub:
+            assert await hub.publish("modemhub/received", "a secret") < REFUSED
+            assert await hub.publish("modemhub/message/1", "an end") < REFUSED
+        for client in (sender, both):
+            await client.until_heard("modemhub/message/1")
+    assert [each.topic for each in both.heard.items] == ["modemhub/received", "modemhub/message/1"]
+    assert [each.topic for each in sender.heard.items] == ["modemhub/message/1"]
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_nobody_comes_in_without_the_password(bundled: Bundled, protocol: str, *, tls: bool) -> None:
+    port, ca = (bundled.tls, bundled.ca) if tls else (bundled.local, None)
+    name, password = bundled.login("send")
+    for login in (None, (name, password + "x"), (name, ""), ("nobody", password)):
+        with pytest.raises(Refused):
+            await Client(port, "intruder", protocol=protocol, login=login, ca=ca).__aenter__()  # type: ignore[arg-type] # parametrized
+    async with Client(port, "guest", protocol=protocol, login=(name, password), ca=ca) as client:  # type: ignore[arg-type] # parametrized
+        assert await client.subscribe("modemhub/message/#") == [1]
+
+
+async def test_what_is_without_tls_is_for_this_machine_alone(bundled: Bundled) -> None:
+    """127.0.0.2 stands for any other address of this machine."""
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.2", bundled.local)
+
+
+async def test_a_certificate_of_ours_stands_for_an_account(bundled: Bundled, tmp_path: Path) -> None:
+    async with Client(
+        bundled.certificates, "sensor", ca=bundled.ca, certificate=bundled.certificate("sensor")
+    ) as sensor:
+        assert await sensor.publish("modemhub/send/447700900123", "hot") < REFUSED
+        assert await sensor.publish("modemhub/request/modem/restart", "{}") >= REFUSED
+    with pytest.raises(Refused):  # a password is not taken for it
+        await Client(bundled.certificates, "send", ca=bundled.ca, login=bundled.login("send")).__aenter__()
+    forged = tmp_path / "forged.crt", tmp_path / "forged.key"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv += ["-subj", "/CN=modemhub", "-days", "9", "-out", str(forged[0]), "-keyout", str(forged[1])]
+    openssl = await Child.start("openssl", argv, log=tmp_path / "openssl.log")
+    assert await openssl.ended() == 0
+    with pytest.raises(Refused):
+        await Client(bundled.certificates, "forger", ca=bundled.ca, certificate=forged).__aenter__()
+
+
+async def test_a_certificate_whose_account_has_no_role_may_do_nothing(bundled: Bundled) -> None:
+    certificate = bundled.certificate("stranger")
+    async with Client(bundled.certificates, "stranger", ca=bundled.ca, certificate=certificate) as stranger:
+        assert all([await stranger.publish(topic, "x") >= REFUSED for topic in PUBLISH])
+        assert min(await stranger.subscribe(*SUBSCRIBE)) >= REFUSED
+
+
+# ---------------------------------------------------------------- the hub on it
+
+
+async def hub_on(
+    stack: AsyncExitStack, bundled: Bundled, place: Path, mqtt: str, settings: Settings, *, observed: str = "observer"
+) -> Rig:
+    """A hub with one modem on the bundled broker, and beside it an observer with the rights of Home Assistant."""
+    modems = await stack.enter_async_context(Modems(place / "m"))
+    observer = Observer(bundled.local, name=f"at-{place.name}", login=bundled.login(observed), everything="modemhub/#")
+    await stack.enter_async_context(observer)
+    hub = Hub(place / "hub", modems=[{"port": modem.port} for modem in modems.all], mqtt=mqtt, settings=settings)
+    stack.push_async_exit(hub.__aexit__)
+    await hub.start()
+    api = await stack.enter_async_context(Api(hub.address, hub.token))
+    return Rig(modems, bundled.broker, observer, hub, api)
+
+
+async def both_ways(whole: Rig, text: str) -> None:
+    """A text out as the observer asks for it, and one in."""
+    modem = whole.modems.all[0]
+    for topic in ("modemhub/status", f"modemhub/modem/{modem.imei}/availability"):
+        await whole.observer.heard.until(  # what is retained is of the hub of another test
+            lambda heard: [one for one in heard if (one.topic, one.payload, one.retain) == (topic, b"online", False)],  # noqa: B023 - asked before it changes
+            f"{topic} online",
+        )
+    start = len(whole.observer.heard.items)
+    await whole.observer.publish("send", {"to": "+447700900811", "text": text})
+    answer = (await whole.observer.until_heard("response", start=start)).json
+    assert answer["status"] == "ok"
+    await whole.observer.until_state(answer["id"], "delivered")
+    assert ("+447700900811", text) in whole.modems.texts()
+    await whole.modems.deliver(modem, f"{text} answered")
+    await whole.observer.heard.until(
+        lambda _: [each for each in whole.observer.received() if each["text"] == f"{text} answered"], "the text"
+    )
+
+
+async def test_the_hub_with_a_password_over_verified_tls(bundled: Bundled, tmp_path: Path) -> None:
+    name, password = bundled.login("modemhub")
+    settings: Settings = {"mqtt": {"username": name, "password": password, "ca": str(bundled.ca)}}
+    async with AsyncExitStack() as stack:
+        whole = await hub_on(stack, bundled, tmp_path, f"mqtts://localhost:{bundled.tls}", settings)
+        await both_ways(whole, "by password")
+
+
+async def test_the_hub_with_a_certificate(bundled: Bundled, tmp_path: Path) -> None:
+    certificate, key = map(str, bundled.certificate("modemhub"))
+    settings: Settings = {"mqtt": {"ca": str(bundled.ca), "cert": certificate, "key": key}}
+    async with AsyncExitStack() as stack:
+        whole = await hub_on(stack, bundled, tmp_path, f"mqtts://localhost:{bundled.certificates}", settings)
+        await both_ways(whole, "by certificate")
+
+
+@pytest.mark.parametrize("wrong", ["name", "authority", "password", "no password", "no certificate"])
+async def test_the_hub_tells_what_keeps_it_from_the_broker(bundled: Bundled, tmp_path: Path, wrong: str) -> None:
+    """It stays up, says why, and nothing of what it would say arrives."""
+    name, password = bundled.login("modemhub")
+    mqtt = {"username": name, "password": password, "ca": str(bundled.ca)}
+    host, port = "localhost", bundled.tls
+    match wrong:
+        case "name":
+            host, said = "127.1", "certificate"  # the same address, by a name that stands in no certificate
+        case "authority":
+            del mqtt["ca"]
+            said = "certificate"
+        case "password":
+            mqtt["password"], said = "guessed", "authori[sz]ed|[Bb]ad user"
+        case "no password":
+            mqtt, said = {"ca": str(bundled.ca)}, "authori[sz]ed|[Bb]ad user"
+        case _:  # TLS 1.3: the broker tells it after the handshake, by ending the connection
+            mqtt, port, said = {"ca": str(bundled.ca)}, bundled.certificates, "certificate|connection ended"
+    hub = Hub(tmp_path / "hub", modems=[], mqtt=f"mqtts://{host}:{port}", settings={"mqtt": mqtt})
+    async with connected(bundled, "observer") as observer, hub:
+        await observer.subscribe("modemhub/info")
+        line = await hub.child.line(lambda line: "no link to the broker" in line, "why there is no link")
+        assert re.search(said, line), line
+        assert password not in hub.said()
+    assert [each for each in observer.heard.items if not each.retain] == []
