@@ -207,6 +207,120 @@ async def test_a_certificate_whose_account_has_no_role_may_do_nothing(bundled: B
         assert min(await stranger.subscribe(*SUBSCRIBE)) >= REFUSED
 
 
+# ---------------------------------------------------------------- what a power cut leaves
+
+
+@pytest.mark.timeout(120)
+async def test_what_the_killed_broker_had_taken_for_an_absent_hub_is_sent(tmp_path: Path) -> None:
+    """Mosquitto saves after its PUBACK, but in the same turn of its loop: before it reads the next packet."""
+    count = 20
+    async with AsyncExitStack() as stack:
+        bundled = await stack.enter_async_context(Bundled(tmp_path / "bundled"))
+        await bundled.must("account", "observer", "homeassistant")
+        await bundled.broker.stop()
+        await bundled.broker.start()
+        name, password = bundled.login("modemhub")
+        settings: Settings = {"mqtt": {"username": name, "password": password}}
+        whole = await hub_on(stack, bundled, tmp_path, f"mqtt://127.0.0.1:{bundled.local}", settings)
+        await both_ways(whole, "before")
+        await whole.hub.stop()
+        async with Client(bundled.local, "sender", login=bundled.login("observer")) as sender:
+            for n in range(count):
+                command = {"to": "+447700900812", "text": f"kept {n}", "id": f"kept-{n}"}
+                assert await sender.publish("modemhub/send", command) < REFUSED
+            await sender.publish("modemhub/send", {"to": "+447700900813", "text": "perhaps"})
+            await bundled.broker.kill()
+        await bundled.broker.start()
+        await whole.hub.start()
+        await whole.modems.submits(1 + count, within=60)
+        sent = whole.modems.times_sent()
+        assert [len(sent.get(("+447700900812", f"kept {n}"), [])) for n in range(count)] == [1] * count
+
+
+# ---------------------------------------------------------------- the script
+
+
+async def test_the_script_changes_nothing_the_second_time(bundled: Bundled) -> None:
+    def files() -> dict[Path, tuple[bytes, int]]:
+        whole = (bundled.keys, bundled.directory / "etc" / "conf.d")
+        found = [each for place in whole for each in place.rglob("*") if each.is_file()]
+        found.append(bundled.directory / "broker" / "dynamic-security.json")
+        return {each: (each.read_bytes(), each.stat().st_mode & 0o777) for each in found}
+
+    before = files()
+    output = await bundled.init("--share", "texts", "--alias", "sms2mqtt")
+    output += await bundled.must("account", "both", "send", "inbox")
+    output += await bundled.must("certificate", "sensor")
+    assert "wrote" not in output
+    assert files() == before
+    modes = {each.name: mode for each, (_, mode) in before.items()}
+    secrets = ["ca.key", "sensor.key", "admin", "mosquitto_ctrl", "modemhub", "dynamic-security.json"]
+    assert {name: modes[name] for name in secrets} == dict.fromkeys(secrets, 0o600)
+    assert modes["server.key"] == 0o640  # read by the broker, by its group
+
+
+async def test_what_others_made_stays(tmp_path: Path) -> None:
+    """Roles and accounts that were made over MQTT, the authority, and the key, through all that the script does."""
+    async with Bundled(tmp_path) as bundled:
+        admin = {"XDG_CONFIG_HOME": str(bundled.keys / "admin")}
+        for words in (
+            ["createRole", "lights"],
+            ["addRoleACL", "lights", "publishClientSend", "lights/#", "allow"],
+            ["createClient", "lamp", "-p", "a password"],
+            ["addClientRole", "lamp", "lights"],
+            ["addClientRole", "modemhub", "lights"],
+        ):
+            argv = ["mosquitto_ctrl", "dynsec", *words]
+            child = await Child.start("mosquitto_ctrl", argv, log=tmp_path / "ctrl.log", environment=admin)
+            assert await child.ended() == 0
+            assert "Error" not in "".join(child.lines.items)
+        kept = [bundled.keys / each for each in ("ca.crt", "ca.key", "server.key", "accounts/modemhub")]
+        before = [each.read_bytes() for each in kept]
+        certificate = (bundled.keys / "server.crt").read_bytes()
+        (tmp_path / "password").write_text("of my own\n", encoding="utf-8")
+        await bundled.must("account", "door", "send", "--password-file", str(tmp_path / "password"))
+        assert "DNS:broker.example" in await bundled.init("--name", "broker.example")
+        assert [each.read_bytes() for each in kept] == before
+        assert (bundled.keys / "server.crt").read_bytes() != certificate
+        await bundled.broker.stop()
+        await bundled.broker.start()
+        async with (
+            Client(bundled.local, "lamp", login=("lamp", "a password")) as lamp,
+            Client(bundled.tls, "door", login=("door", "of my own"), ca=bundled.ca) as door,
+        ):
+            assert await lamp.publish("lights/1", "on") < REFUSED
+            assert await door.publish("modemhub/send/447700900123", "open") < REFUSED
+            assert await door.publish("lights/1", "on") >= REFUSED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("account", "x", "everything"), 2, "invalid choice"),
+        (("account", "../x", "send"), 1, "letters, digits"),
+        (("certificate", "server"), 1, "broker's own"),
+        (("init", "--base", "modem/#"), 2, "no \\+ #"),
+        (("init", "--plugin", "/nowhere/x.so"), 1, "/nowhere/x.so"),
+    ],
+)
+async def test_the_script_refuses_in_words(bundled: Bundled, arguments: tuple[str, ...], code: int, said: str) -> None:
+    before = (bundled.directory / "broker" / "dynamic-security.json").read_bytes()
+    exit_code, output = await bundled.script(*arguments)
+    assert (exit_code, bool(re.search(said, output))) == (code, True), output
+    assert "Traceback" not in output
+    assert (bundled.directory / "broker" / "dynamic-security.json").read_bytes() == before
+
+
+async def test_the_script_lets_a_file_be_that_it_cannot_read(tmp_path: Path) -> None:
+    bundled = Bundled(tmp_path)
+    file = tmp_path / "broker" / "dynamic-security.json"
+    file.parent.mkdir()
+    file.write_text("{broken", encoding="utf-8")
+    code, output = await bundled.script("init")
+    assert (code, "is not JSON" in output) == (1, True), output
+    assert file.read_text(encoding="utf-8") == "{broken"
+
+
 # ---------------------------------------------------------------- the hub on it
 
 

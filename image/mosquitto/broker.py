@@ -21,7 +21,8 @@ change over MQTT, so that between this and the restart only such a change could 
     CONF/modemhub/ca.key             root only
     CONF/modemhub/server.crt, .key   the broker's own
     CONF/modemhub/NAME.crt, .key     of a client with a certificate instead of a password
-    CONF/modemhub/accounts/NAME      a password, root only; admin.options is for ``mosquitto_ctrl -o``
+    CONF/modemhub/accounts/NAME      a password, root only
+    CONF/modemhub/admin/             with this as $XDG_CONFIG_HOME, mosquitto_ctrl and mosquitto_sub are the admin
     STATE/dynamic-security.json      the plugin's: roles and accounts
 
 Roles: the words of the HTTP scopes, ``send``, ``inbox``, ``status``, ``control``; and ``homeassistant`` and ``hub``.
@@ -395,14 +396,18 @@ def prepare(place: Place) -> None:
     """The directories."""
     place.keys.mkdir(parents=True, exist_ok=True)
     place.give(place.keys, 0o750)
-    place.accounts.mkdir(exist_ok=True)
-    place.accounts.chmod(0o700)
+    for directory in (place.accounts, place.keys / "admin"):
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o700)
     (place.conf / "conf.d").mkdir(exist_ok=True)
     place.state.mkdir(parents=True, exist_ok=True)
 
 
 def init(place: Place, given: argparse.Namespace) -> None:
     """Everything that the broker needs to start, with the accounts ``admin`` and ``modemhub``."""
+    plugin = given.plugin or find_plugin()
+    if not plugin.exists():
+        raise Wrong(f"{plugin} is not there")
     prepare(place)
     make_authority(place)
     host = socket.gethostname()
@@ -415,7 +420,8 @@ def init(place: Place, given: argparse.Namespace) -> None:
     write_dynsec(place, content)
     admin = (place.accounts / ADMIN).read_text(encoding="utf-8").strip()
     lines = ("-h 127.0.0.1", f"-p {given.local_port}", f"-u {ADMIN}", f"-P {admin}")
-    place.write(place.accounts / "admin.options", "".join(f"{line}\n" for line in lines), 0o600)
+    for program in ("mosquitto_ctrl", "mosquitto_sub"):  # mosquitto_ctrl 2.0.11 ignores its option -o
+        place.write(place.keys / "admin" / program, "".join(f"{line}\n" for line in lines), 0o600)
     address = f" {given.address}" if given.address else ""
     certificates = (
         "\n# For clients that have a certificate of ours instead of a password: its common name is the account.\n"
@@ -427,7 +433,7 @@ def init(place: Place, given: argparse.Namespace) -> None:
     )
     conf = TEMPLATE.read_text(encoding="utf-8")
     for word, value in (
-        ("PLUGIN", given.plugin or find_plugin()),
+        ("PLUGIN", plugin),
         ("STATE", place.state),
         ("KEYS", place.keys),
         ("LOCAL_PORT", given.local_port),
