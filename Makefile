@@ -11,10 +11,10 @@ UV_VERSION := 0.13.9
 uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
-# The Debian packages that some tests drive: a real broker, system-call traces, two other SMS daemons as witnesses, real
+# The Debian packages that some tests drive: a real broker and its clients, system-call traces, two other SMS daemons as witnesses, real
 # udev with a USB bus that is only mocked, and two other decoders of short messages.
 ORACLES := python3-gammu tshark
-DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools udev umockdev $(ORACLES)
+DEBIAN_PACKAGES := mosquitto mosquitto-clients strace gammu-smsd smstools udev umockdev $(ORACLES)
 
 # Most tests wait for processes more than they compute: one more at a time than there are cores.
 parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
