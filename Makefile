@@ -45,7 +45,7 @@ check: setup ## lint, format, types, and that no machine's own paths or hosts st
 	$(run) -m mypy
 	@.ci/no-foreign-places
 
-test: setup .cache/oracles/.complete ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
+test: setup .cache/oracles/.complete .cache/node-red/fetched.json ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) $(ARGS)
 
@@ -77,6 +77,11 @@ fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--coun
 .cache/oracles/.complete: tests/oracles/requirements.txt | setup
 	@echo "- fetching the codecs that ours is held against"
 	@$(run) -c 'from tests.oracles import cast; cast.fetch()' && touch $@ || echo "  they could not all be fetched"
+
+# One of the clients; a test says so where it could not be fetched.
+.cache/node-red/fetched.json: hil/nodered/package-lock.json | setup
+	@echo "- fetching the Node-RED that the shipped flow is tried in"
+	@$(run) -m hil.nodered && touch $@ || echo "  it could not be fetched"
 
 oracles: setup ## our codec, then the emulated network's, against independent decoders and encoders, in full
 	@.ci/debian-packages $(ORACLES)

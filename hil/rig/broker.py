@@ -93,7 +93,7 @@ class Broker:
             "persistence true",
             f"persistence_location {self.directory}/",
             "log_dest stderr",
-            "log_type all",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information")),
             f"user {getpass.getuser()}",  # started by root it would else become a user that owns nothing here
             *(everybody if self._lines is None else self._lines),
         )

@@ -6,18 +6,23 @@ Debian's own ``mosquitto.conf`` says (persistence, log, the drop-ins) is said by
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import sys
 from typing import TYPE_CHECKING, Self
 
+from hil.rig import Api, Hub, Modems, Observer, Rig
 from hil.rig.broker import Broker, free_port
 from hil.rig.process import ROOT, Child
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Bundled"]
+    from hil.rig.hub import Settings
+
+__all__ = ["Bundled", "rig_on"]
 
 SCRIPT = ROOT / "image" / "mosquitto" / "broker.py"
 
@@ -78,3 +83,24 @@ class Bundled:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.broker.stop()
+
+
+@contextlib.asynccontextmanager
+async def rig_on(bundled: Bundled, place: Path, *, mqtt: str, settings: Settings) -> AsyncIterator[Rig]:
+    """A hub with one modem on the bundled broker; the observer has the account ``observer``, which must be there.
+
+    It yields when the hub has told the modem online.
+    """
+    login = bundled.login("observer")
+    observer = Observer(bundled.local, name=f"at-{place.name}", login=login, everything="modemhub/#")
+    async with Modems(place / "m") as modems, observer:
+        hub = Hub(place / "hub", modems=[{"port": modem.port} for modem in modems.all], mqtt=mqtt, settings=settings)
+        async with hub, Api(hub.address, hub.token) as api:
+            for topic in ("modemhub/status", f"modemhub/modem/{modems.all[0].imei}/availability"):
+                await observer.heard.until(  # what is retained may be of a hub before this one
+                    lambda heard, topic=topic: [  # type: ignore[misc] # the default binds it
+                        one for one in heard if (one.topic, one.payload, one.retain) == (topic, b"online", False)
+                    ],
+                    f"{topic} online",
+                )
+            yield Rig(modems, bundled.broker, observer, hub, api)

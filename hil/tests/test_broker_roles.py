@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from hil.rig import Api, Child, Hub, Modems, Observer, Rig, mosquitto_path
-from hil.rig.bundled import Bundled
+from hil.rig import Child, Hub, Rig, mosquitto_path
+from hil.rig.bundled import Bundled, rig_on
 from hil.rig.mqtt import REFUSED, Client, Refused
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ async def test_what_the_killed_broker_had_taken_for_an_absent_hub_is_sent(tmp_pa
         await bundled.broker.start()
         name, password = bundled.login("modemhub")
         settings: Settings = {"mqtt": {"username": name, "password": password}}
-        whole = await hub_on(stack, bundled, tmp_path, f"mqtt://127.0.0.1:{bundled.local}", settings)
+        url = f"mqtt://127.0.0.1:{bundled.local}"
+        whole = await stack.enter_async_context(rig_on(bundled, tmp_path, mqtt=url, settings=settings))
         await both_ways(whole, "before")
         await whole.hub.stop()
         async with Client(bundled.local, "sender", login=bundled.login("observer")) as sender:
@@ -324,35 +325,15 @@ async def test_the_script_lets_a_file_be_that_it_cannot_read(tmp_path: Path) -> 
 # ---------------------------------------------------------------- the hub on it
 
 
-async def hub_on(
-    stack: AsyncExitStack, bundled: Bundled, place: Path, mqtt: str, settings: Settings, *, observed: str = "observer"
-) -> Rig:
-    """A hub with one modem on the bundled broker, and beside it an observer with the rights of Home Assistant."""
-    modems = await stack.enter_async_context(Modems(place / "m"))
-    observer = Observer(bundled.local, name=f"at-{place.name}", login=bundled.login(observed), everything="modemhub/#")
-    await stack.enter_async_context(observer)
-    hub = Hub(place / "hub", modems=[{"port": modem.port} for modem in modems.all], mqtt=mqtt, settings=settings)
-    stack.push_async_exit(hub.__aexit__)
-    await hub.start()
-    api = await stack.enter_async_context(Api(hub.address, hub.token))
-    return Rig(modems, bundled.broker, observer, hub, api)
-
-
 async def both_ways(whole: Rig, text: str) -> None:
     """A text out as the observer asks for it, and one in."""
-    modem = whole.modems.all[0]
-    for topic in ("modemhub/status", f"modemhub/modem/{modem.imei}/availability"):
-        await whole.observer.heard.until(  # what is retained is of the hub of another test
-            lambda heard: [one for one in heard if (one.topic, one.payload, one.retain) == (topic, b"online", False)],  # noqa: B023 - asked before it changes
-            f"{topic} online",
-        )
     start = len(whole.observer.heard.items)
     await whole.observer.publish("send", {"to": "+447700900811", "text": text})
     answer = (await whole.observer.until_heard("response", start=start)).json
     assert answer["status"] == "ok"
     await whole.observer.until_state(answer["id"], "delivered")
     assert ("+447700900811", text) in whole.modems.texts()
-    await whole.modems.deliver(modem, f"{text} answered")
+    await whole.modems.deliver(whole.modems.all[0], f"{text} answered")
     await whole.observer.heard.until(
         lambda _: [each for each in whole.observer.received() if each["text"] == f"{text} answered"], "the text"
     )
@@ -361,16 +342,14 @@ async def both_ways(whole: Rig, text: str) -> None:
 async def test_the_hub_with_a_password_over_verified_tls(bundled: Bundled, tmp_path: Path) -> None:
     name, password = bundled.login("modemhub")
     settings: Settings = {"mqtt": {"username": name, "password": password, "ca": str(bundled.ca)}}
-    async with AsyncExitStack() as stack:
-        whole = await hub_on(stack, bundled, tmp_path, f"mqtts://localhost:{bundled.tls}", settings)
+    async with rig_on(bundled, tmp_path, mqtt=f"mqtts://localhost:{bundled.tls}", settings=settings) as whole:
         await both_ways(whole, "by password")
 
 
 async def test_the_hub_with_a_certificate(bundled: Bundled, tmp_path: Path) -> None:
     certificate, key = map(str, bundled.certificate("modemhub"))
     settings: Settings = {"mqtt": {"ca": str(bundled.ca), "cert": certificate, "key": key}}
-    async with AsyncExitStack() as stack:
-        whole = await hub_on(stack, bundled, tmp_path, f"mqtts://localhost:{bundled.certificates}", settings)
+    async with rig_on(bundled, tmp_path, mqtt=f"mqtts://localhost:{bundled.certificates}", settings=settings) as whole:
         await both_ways(whole, "by certificate")
 
 
