@@ -232,6 +232,8 @@ class Link:
         self.cause: str | None = None
         """Why the link ended."""
         self.ended = asyncio.Event()
+        self.shares = True
+        """Whether the broker has shared subscriptions (MQTT 5.0 §3.2.2.3.13); a 3.1.1 broker does not say."""
         self._settings = settings
         self._on_delivery = on_delivery
         self._now = now
@@ -554,6 +556,7 @@ class Link:
             self._end(f"the broker refuses: {reason}", unsupported_protocol=reason.value == _UNSUPPORTED_PROTOCOL)
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.shares = bool(getattr(properties, "SharedSubscriptionAvailable", 1))
         if not self._connected.done():
             self._connected.set_result(None)
 

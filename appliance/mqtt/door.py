@@ -25,6 +25,11 @@ Identity (S3, S4)
     a new publication whose first transmission was lost, not a repetition. Correlation Data is no identity: a client
     that always sends the same would have its second alarm swallowed.
 
+Sharing
+    With ``[mqtt.share]`` any number of hubs drain one topic of a broker by a shared subscription; a command from there
+    is one like any other, but that its answer names the hub that took it, and the base topic on which its transitions
+    are told. A command that names a modem or a SIM does not belong there: who gets it may not have them.
+
 The tail
     One task per link reads events after the cursor and publishes them, as many at once as the link has room for. A
     publication that the broker refuses (MQTT 5 reason ≥ 0x80: no right, quota) is not passed over: the tail goes back
@@ -48,7 +53,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.errors import ModemhubError, Rejected, StoreError
 from appliance.hub import SendCommand, read_json, validated
 from appliance.mqtt.client import Broker, Delivery, Link, LinkLost
-from appliance.mqtt.topics import Request, Send, SendText, Topics
+from appliance.mqtt.topics import Request, Send, SendText, SharedTopics, Topics
 
 if TYPE_CHECKING:
     import random
@@ -189,6 +194,8 @@ class MqttDoor:
         self._hub = hub
         self._settings = settings
         self._topics = Topics(settings.base_topic)
+        share = settings.share
+        self._shared = None if share is None else SharedTopics(share.group, share.topic)
         self._now = now
         self._sleep = sleep
         self._broker = Broker(
@@ -236,6 +243,8 @@ class MqttDoor:
         for name, code in zip([*self._topics.commands, self._topics.availabilities], codes, strict=False):
             if code >= _REFUSED:
                 log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
+        if self._shared is not None:
+            await self._join(link, self._shared)
         tasks = [asyncio.create_task(self._announce(link)), asyncio.create_task(self._tail(link))]
         ended = asyncio.create_task(link.ended.wait())
         try:
@@ -250,6 +259,15 @@ class MqttDoor:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, LinkLost):
                 raise error
+
+    async def _join(self, link: Link, shared: SharedTopics) -> None:
+        """Take part in the group that drains a topic together. A broker that cannot do that costs nothing else."""
+        if not link.shares:
+            log.error("the broker has no shared subscriptions: no commands come by [mqtt.share]")
+            return
+        for name, code in zip(shared.commands, await link.subscribe(shared.commands), strict=False):
+            if code >= _REFUSED:
+                log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
 
     async def _farewell(self, link: Link, tasks: list[asyncio.Task[None]]) -> None:
         """Finish what is in work, tell ``offline``, say DISCONNECT.
@@ -449,7 +467,10 @@ class MqttDoor:
             raise Rejected("retained", "a retained command is refused: each reconnect would carry it out again")
         if len(delivery.payload) > self._settings.max_payload:
             raise Rejected("too_long", f"the payload is longer than {self._settings.max_payload} octets")
-        match self._topics.meaning(delivery.topic):
+        meaning: Request | Send | SendText | None = self._topics.meaning(delivery.topic)
+        if meaning is None and self._shared is not None:
+            meaning = self._shared.meaning(delivery.topic)
+        match meaning:
             case Send():
                 given = _object(delivery.payload)
                 _keep_transaction(given, answer)
@@ -558,12 +579,19 @@ class MqttDoor:
 
     def _answer(self, link: Link, delivery: Delivery, answer: Mapping[str, Any]) -> None:
         """Answer, then acknowledge: in this order on the wire."""
+        response = self._topics.response
+        if self._shared is not None and self._shared.meaning(delivery.topic) is not None:
+            response = self._shared.response
+            answer = {**answer, "hub": self._hub.hub_id, "base_topic": self._settings.base_topic}
         payload = _json(answer)
-        link.publish(self._topics.response, payload)
+        link.publish(response, payload)
         to = delivery.response_topic
-        if to is not None and to != self._topics.response and self._topics.may_answer_on(to):
+        if to is not None and to != response and self._may_answer_on(to):
             link.publish(to, payload, correlation=delivery.correlation)
         link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
+    def _may_answer_on(self, topic: str) -> bool:
+        return all(topics.may_answer_on(topic) for topics in (self._topics, self._shared) if topics is not None)
 
 
 async def _first(*events: asyncio.Event) -> None:

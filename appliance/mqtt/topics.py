@@ -1,15 +1,17 @@
 """PURE: which topic means what, below one base topic (SPEC §5).
 
-In: ``send``, ``send/<digits>``, ``request/<verb>``. Out: ``status``, ``info``, ``message/<id>``, ``received``,
-``call``, ``response``, and of each modem ``modem/<imei>/state``, ``…/availability``, ``…/recovery``. Nothing else is
-read or written below the base topic.
+In: ``send``, ``send/<digits or contact>``, ``request/<verb>``. Out: ``status``, ``info``, ``message/<id>``,
+``received``, ``call``, ``response``, and of each modem ``modem/<imei>/state``, ``…/availability``, ``…/recovery``.
+Nothing else is read or written below the base topic.
+
+Below the topic that hubs share, in: ``send``, ``send/<digits or contact>``; out: ``response``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Request", "Send", "SendText", "Topics"]
+__all__ = ["Request", "Send", "SendText", "SharedTopics", "Topics"]
 
 _E164_DIGITS = range(7, 16)
 """Digits of an international number that is taken as such without its ``+`` (E.164 §6: at most 15; shorter ones are
@@ -23,7 +25,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """``send/<digits>``: the payload is the text."""
+    """``send/<digits or contact>``: the payload is the text."""
 
     to: str
 
@@ -85,11 +87,9 @@ class Topics:
 
     def meaning(self, topic: str) -> Send | SendText | Request | None:
         """What a command's topic asks for; None when it is none of ours."""
-        match topic.removeprefix(self._below).split("/", 1) if topic.startswith(self._below) else []:
-            case ["send"]:
-                return Send()
-            case ["send", number] if number and "/" not in number:
-                return SendText(_recipient(number))
+        match _path(topic, self._below):
+            case ["send", *rest]:
+                return _send(rest)
             case ["request", verb]:
                 return Request(verb)
             case _:
@@ -101,9 +101,51 @@ class Topics:
         Never to a topic of ours other than ``response`` and below: a requester must not make the hub text somebody or
         tell a false state with the hub's own rights.
         """
-        if not topic or any(c in topic for c in "+#\0") or topic.startswith("$"):
-            return False
-        return not f"{topic}/".startswith(self._below) or f"{topic}/".startswith(f"{self.response}/")
+        return _may_answer_on(topic, self._below, self.response)
+
+
+class SharedTopics:
+    """The topics below ``topic``, which the hubs of one group drain together (MQTT 5.0 §4.8.2)."""
+
+    __slots__ = ("_below", "commands", "response")
+
+    def __init__(self, group: str, topic: str) -> None:
+        self._below = topic + "/"
+        self.response = f"{topic}/response"
+        self.commands = (f"$share/{group}/{topic}/send", f"$share/{group}/{topic}/send/+")
+        """The filters to subscribe to."""
+
+    def meaning(self, topic: str) -> Send | SendText | None:
+        """What a command's topic asks for; None when it is none of these."""
+        match _path(topic, self._below):
+            case ["send", *rest]:
+                return _send(rest)
+            case _:
+                return None
+
+    def may_answer_on(self, topic: str) -> bool:
+        """Whether an answer may go to this Response Topic: never to where another hub would take it for a command."""
+        return _may_answer_on(topic, self._below, self.response)
+
+
+def _path(topic: str, below: str) -> list[str]:
+    return topic.removeprefix(below).split("/", 1) if topic.startswith(below) else []
+
+
+def _send(rest: list[str]) -> Send | SendText | None:
+    match rest:
+        case []:
+            return Send()
+        case [to] if to and "/" not in to:
+            return SendText(_recipient(to))
+        case _:
+            return None
+
+
+def _may_answer_on(topic: str, below: str, response: str) -> bool:
+    if not topic or any(c in topic for c in "+#\0") or topic.startswith("$"):
+        return False
+    return not f"{topic}/".startswith(below) or f"{topic}/".startswith(f"{response}/")
 
 
 def _recipient(number: str) -> str:
