@@ -114,7 +114,6 @@ async def test_what_is_refused_or_fails_is_shown(place: Path) -> None:
         await red.child.line(lambda line: f"The text to {NUMBER} is failed" in line, "warning")
 
 
-
 async def test_the_flow_on_the_bundled_broker(place: Path) -> None:
     """With the name and password of an account that may send and read the inbox, and no more."""
     bundled = Bundled(place / "bundled")
