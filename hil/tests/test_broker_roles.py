@@ -34,6 +34,8 @@ ROLES = ("send", "inbox", "status", "control", "homeassistant", "hub")
 EVERYBODY = set(ROLES)
 HOUSE = {"homeassistant", "hub"}
 
+TOPICS = ("--base", "modemhub", "--base", "second", "--share", "texts", "--alias", "sms2mqtt")
+
 PUBLISH = {
     "modemhub/send": {"send", *HOUSE},
     "modemhub/send/447700900123": {"send", *HOUSE},
@@ -45,6 +47,8 @@ PUBLISH = {
     "modemhub/status": {"hub"},
     "modemhub/info": {"hub"},
     "modemhub/message/1": {"hub"},
+    "second/send": {"send", *HOUSE},
+    "second/status": {"hub"},
     "modemhub/response": {"hub"},
     "modemhub/response/asker": {"hub"},
     "modemhub/received": {"hub"},
@@ -74,15 +78,21 @@ SUBSCRIBE = {
     "modemhub/modem/+/event": {"inbox", *HOUSE},
     "modemhub/modem/490154203237518/event": {"inbox", *HOUSE},
     "modemhub/modem/+/call": {"inbox", *HOUSE},
+    "modemhub/modem/+/last_received": {"inbox", *HOUSE},
+    "modemhub/health": {"status", *HOUSE},
     "modemhub/modem/+/state": {"status", *HOUSE},
     "modemhub/modem/490154203237518/state": {"status", *HOUSE},
     "modemhub/modem/+/availability": {"status", *HOUSE},
+    "modemhub/modem/+/recovery": {"status", *HOUSE},
+    "modemhub/modem/+/+": HOUSE,
     "modemhub/modem/#": HOUSE,
     "modemhub/#": HOUSE,
     "modemhub/+": HOUSE,
     "modemhub/send": HOUSE,
     "modemhub/send/+": HOUSE,
     "modemhub/request/#": HOUSE,
+    "second/received": {"inbox", *HOUSE},
+    "second/#": HOUSE,
     "homeassistant/#": HOUSE,
     "homeassistant/status": HOUSE,
     "texts/response": {"send", "inbox", "control", "hub"},
@@ -107,7 +117,7 @@ async def bundled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bun
     """A broker with an account for each role, named by it; ``both`` may send and read the inbox."""
     bundled = Bundled(tmp_path_factory.mktemp("bundled"))
     bundled.directory.mkdir(exist_ok=True)
-    await bundled.init("--share", "texts", "--alias", "sms2mqtt")
+    await bundled.init(*TOPICS)
     for role in ROLES:
         await bundled.must("account", role, role)
     await bundled.must("account", "both", "send", "inbox")
@@ -249,7 +259,7 @@ async def test_the_script_changes_nothing_the_second_time(bundled: Bundled) -> N
         return {each: (each.read_bytes(), each.stat().st_mode & 0o777) for each in found}
 
     before = files()
-    output = await bundled.init("--share", "texts", "--alias", "sms2mqtt")
+    output = await bundled.init(*TOPICS)
     output += await bundled.must("account", "both", "send", "inbox")
     output += await bundled.must("certificate", "sensor")
     assert "wrote" not in output

@@ -79,10 +79,14 @@ class Wrong(Exception):
 class Topics:
     """The topics that the roles speak of; each of the optional ones is empty where it is not used."""
 
-    base: str
+    bases: Sequence[str]
     share: str
     alias: str
     discovery: str
+
+    def below_each(self, *filters: str) -> list[str]:
+        """These filters below each hub's base topic."""
+        return [f"{base}/{each}" for base in self.bases for each in filters]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +105,26 @@ class Role:
 
 def roles(topics: Topics) -> dict[str, Role]:
     """Every role by the word that a user gives for it."""
-    base, share, alias = topics.base, topics.share, topics.alias
-    about = [f"{base}/status", f"{base}/info"]
-    answers = [f"{base}/response/#", *([f"{share}/response/#"] if share else [])]
-    sends = [f"{base}/send/#", *([f"{share}/send/#"] if share else []), *([f"{alias}/send"] if alias else [])]
+    of, alias = topics.below_each, topics.alias
+    about = of("status", "info")
+    answers = [*of("response/#"), *([f"{topics.share}/response/#"] if topics.share else [])]
+    sends = [
+        *of("send/#"),
+        *([f"{topics.share}/send/#"] if topics.share else []),
+        *([f"{alias}/send"] if alias else []),
+    ]
+    whole = [*of("#"), *(f"{below}/#" for below in (topics.discovery, alias) if below)]
     return {
         "send": Role(
-            publish=[*sends, f"{base}/request/message/#"],
-            subscribe=[*about, *answers, f"{base}/message/#", *([f"{alias}/sent"] if alias else [])],
+            publish=[*sends, *of("request/message/#")],
+            subscribe=[*about, *answers, *of("message/#"), *([f"{alias}/sent"] if alias else [])],
         ),
         "inbox": Role(
-            publish=[f"{base}/request/inbox/#"],
+            publish=of("request/inbox/#"),
             subscribe=[
                 *about,
                 *answers,
-                f"{base}/received",
-                f"{base}/call",
-                f"{base}/modem/+/event",
-                f"{base}/modem/+/call",
+                *of("received", "call", "modem/+/event", "modem/+/call", "modem/+/last_received"),
                 *([f"{alias}/received"] if alias else []),
             ],
         ),
@@ -126,24 +132,21 @@ def roles(topics: Topics) -> dict[str, Role]:
             publish=[],
             subscribe=[
                 *about,
-                *(f"{base}/modem/+/{word}" for word in ("state", "availability", "recovery")),
+                *of("health", "modem/+/state", "modem/+/availability", "modem/+/recovery"),
                 *(f"{alias}/{word}" for word in ("connected", "signal", "battery", "network") if alias),
             ],
         ),
-        "control": Role(publish=[f"{base}/request/#"], subscribe=[*about, *answers]),
+        "control": Role(publish=of("request/#"), subscribe=[*about, *answers]),
         "homeassistant": Role(
-            publish=[f"{base}/send/#", f"{base}/request/#", f"{topics.discovery}/#"],
-            subscribe=[f"{base}/#", f"{topics.discovery}/#"],
+            publish=[*of("send/#", "request/#"), f"{topics.discovery}/#"],
+            subscribe=[*of("#"), f"{topics.discovery}/#"],
         ),
         "hub": Role(
-            publish=[
-                *(f"{below}/#" for below in (base, topics.discovery, alias) if below),
-                *([f"{share}/response/#"] if share else []),
-            ],
+            publish=[*whole, *([f"{topics.share}/response/#"] if topics.share else [])],
             subscribe=[
-                *(f"{below}/#" for below in (base, topics.discovery, alias) if below),
+                *whole,
                 # The plugin takes the filter of a shared subscription as it is written, its group included.
-                *([f"$share/+/{share}/send/#", f"{share}/response/#"] if share else []),
+                *([f"$share/+/{topics.share}/send/#", f"{topics.share}/response/#"] if topics.share else []),
             ],
         ),
     }
@@ -414,7 +417,7 @@ def init(place: Place, given: argparse.Namespace) -> None:
     names = [host, *([] if "." in host else [f"{host}.local"]), "localhost", "127.0.0.1", *given.name]
     make_certificate(place, "server", host[:64], list(dict.fromkeys(names)), usage="serverAuth")
     content = read_dynsec(place)
-    put_roles(content, Topics(given.base, given.share, given.alias, given.discovery))
+    put_roles(content, Topics(given.base or ["modemhub"], given.share, given.alias, given.discovery))
     put_account(place, content, ADMIN, None)
     put_account(place, content, HUB, ["hub"])
     write_dynsec(place, content)
@@ -499,7 +502,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--local-port", type=int, default=1883, help="without, for this machine; default: %(default)s")
     make.add_argument("--certificates-port", type=int, help="with TLS and clients' certificates; default: none")
     make.add_argument("--address", help="of this machine, where the network is served; default: all")
-    make.add_argument("--base", type=topic, default="modemhub", help="mqtt.base_topic; default: %(default)s")
+    make.add_argument("--base", type=topic, action="append", help="mqtt.base_topic of each hub; default: modemhub")
     make.add_argument("--share", type=topic, default="", help="mqtt.share.topic, if it is used")
     make.add_argument("--alias", type=topic, default="", help="mqtt.sms2mqtt, if it is used")
     make.add_argument("--discovery", type=topic, default="homeassistant", help="default: %(default)s")
