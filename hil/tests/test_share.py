@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hil.rig import Api, Broker, Hub, Modems, Observer
-from hil.rig.laws import ENDS, sent_once_or_told
+from hil.rig import Api, Broker, Hub, Modem, Modems, Observer
+from hil.rig.laws import ENDS as REPORTED
+from hil.rig.laws import sent_once_or_told
 from hil.rig.mqtt import Client
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
 
     from hil.conftest import NewRow
     from hil.rig import Heard
+    from hil.rig.hub import Settings
 
 pytestmark = pytest.mark.asyncio
 
 FRIENDS = tuple(f"+4477009008{n:02}" for n in range(20, 40))
+ENDS = REPORTED | {"submitted"}
+"""A report that a modem hands over while its hub is dead is lost; its text stays ``submitted``."""
+SENT = {"submitted", "delivered"}
 HUBS = 3
 DELAY = "0.02"
 """Seconds that the network takes for a text, so that queues grow at the hubs."""
@@ -102,7 +107,7 @@ class Fleet:
         """The transactions of which some hub told that the network has the text."""
         states = self.states()
         answers = [heard.json for heard in self.observer.on("response")]
-        sent = {each["transaction"] for each in answers if states.get(each.get("id")) in {"submitted", "delivered"}}
+        sent = {each["transaction"] for each in answers if states.get(each.get("id")) in SENT}
         return sent & {command["transaction"] for command in wanted}
 
     async def until_answered(self, transactions: set[Any]) -> None:
@@ -150,7 +155,7 @@ class Fleet:
                     path = f"/api/v1/messages/{answer['id']}"
                     messages[command["to"], command["text"]] = await apis[answer["base_topic"]].get(path)
         others = {(command["to"], command["text"]) for command in commands} - messages.keys()
-        told = sent_once_or_told(self.modems, messages)
+        told = sent_once_or_told(self.modems, messages, ends=ENDS)
         return [breach for breach in told if not any(str(other) in breach for other in others)]
 
     def sent(self, commands: Sequence[Command]) -> int:
@@ -163,6 +168,17 @@ class Fleet:
         return [key for key, times in self.modems.times_sent().items() if len(times) > 1]
 
 
+def member(directory: Path, modem: Modem, broker: Broker, number: int) -> Hub:
+    """The hub that has this number in the group, in this directory."""
+    name = f"hub{number}"
+    settings: Settings = {
+        "mqtt": {"base_topic": name, "client_id": name, "share": {"group": "hubs", "topic": "texts"}},
+        # Not "home": a hub that has never seen a SIM does not know what that is, and refuses its share.
+        "policy": {"allowed_destinations": ["+44"]},
+    }
+    return Hub(directory, modems=[{"port": modem.port}], mqtt=broker.url, settings=settings)
+
+
 @contextlib.asynccontextmanager
 async def fleet(place: Path) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
@@ -170,20 +186,11 @@ async def fleet(place: Path) -> AsyncIterator[Fleet]:
         modems = await enter(Modems(place / "m", HUBS, options=["--submit-delay", DELAY]))
         broker = await enter(Broker(place / "broker"))
         observer = await enter(Observer(broker.port, base="texts"))
-        hubs = [
-            Hub(
-                place / f"hub{n}",
-                modems=[{"port": modem.port}],
-                mqtt=broker.url,
-                settings={"mqtt": {"base_topic": f"hub{n}", "share": {"group": "hubs", "topic": "texts"}}},
-            )
-            for n, modem in enumerate(modems.all, start=1)
-        ]
+        hubs = [member(place / f"hub{n}", modem, broker, n) for n, modem in enumerate(modems.all, start=1)]
         whole = Fleet(modems, broker, observer, hubs)
         for hub in hubs:
             stack.push_async_exit(hub.__aexit__)
         await asyncio.gather(*map(whole.start, hubs))
-        # A hub that has never seen a SIM refuses what comes: it does not know whom it may text.
         ready = {f"hub{n}/modem/{modem.imei}/availability" for n, modem in enumerate(modems.all, start=1)}
         await observer.heard.until(
             lambda heard: ready <= {each.topic for each in heard if each.payload == b"online"}, "three modems"
@@ -277,6 +284,25 @@ async def test_a_hub_is_killed_and_is_long_away(place: Path, row: NewRow, *, lon
         measured |= {"at the network once it is back": whole.sent(wanted), "twice, told so": len(whole.often())}
         assert len(whole.accepted()) == len(wanted)
         assert await whole.breaches(wanted, whole.accepted()) == []
+
+
+@pytest.mark.timeout(300)
+async def test_a_spare_machine_takes_the_place_of_a_dead_one(place: Path) -> None:
+    """With its client id, its base topic and its SIM, and an empty store: it gets what waits at the broker."""
+    wanted = commands(15)
+    async with fleet(place) as whole, publishers(whole) as clients:
+        victim, *others = whole.hubs
+        await victim.kill()
+        await publish(clients, wanted)
+        await whole.until_drained(clients, others)
+        assert len(whole.accepted()) == 10  # Mosquitto has given each its turn
+        spare = member(place / "spare", whole.modems.all[0], whole.broker, 1)
+        async with spare:
+            await whole.until_answered({command["transaction"] for command in wanted})
+            await whole.until_ended(whole.accepted())
+            assert len(whole.accepted(victim)) == 5
+            assert whole.sent(wanted) == len(wanted)
+            assert whole.often() == []
 
 
 @pytest.mark.timeout(900)
