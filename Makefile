@@ -11,10 +11,11 @@ UV_VERSION := 0.13.9
 uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
-# The Debian packages that some tests drive: a real broker, system-call traces, two other SMS daemons as witnesses, real
-# udev with a USB bus that is only mocked, a browser with a font, and two other decoders of short messages.
+# The Debian packages that some tests drive: a real broker and its clients, system-call traces, two other SMS daemons as
+# witnesses, real udev with a USB bus that is only mocked, a browser with a font, and two other decoders of messages.
 ORACLES := python3-gammu tshark
-DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core $(ORACLES)
+DEBIAN_PACKAGES := mosquitto mosquitto-clients strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core \
+	$(ORACLES)
 
 # Most tests wait for processes more than they compute: one more at a time than there are cores.
 parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
@@ -45,7 +46,7 @@ check: setup ## lint, format, types, and that no machine's own paths or hosts st
 	$(run) -m mypy
 	@.ci/no-foreign-places
 
-test: setup .cache/oracles/.complete ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
+test: setup .cache/oracles/.complete .cache/node-red/fetched.json ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) $(ARGS)
 
@@ -77,6 +78,11 @@ fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--coun
 .cache/oracles/.complete: tests/oracles/requirements.txt | setup
 	@echo "- fetching the codecs that ours is held against"
 	@$(run) -c 'from tests.oracles import cast; cast.fetch()' && touch $@ || echo "  they could not all be fetched"
+
+# One of the clients; a test says so where it could not be fetched.
+.cache/node-red/fetched.json: hil/nodered/package-lock.json | setup
+	@echo "- fetching the Node-RED that the shipped flow is tried in"
+	@$(run) -m hil.nodered && touch $@ || echo "  it could not be fetched"
 
 oracles: setup ## our codec, then the emulated network's, against independent decoders and encoders, in full
 	@.ci/debian-packages $(ORACLES)
