@@ -151,7 +151,8 @@ class HomeAssistant:
             Overdue: it ended, or did not get that far in time.
         """
         built, heard = tree(), len(self.events.items)
-        argv = [*built.python, "-m", "homeassistant", "--config", self.directory, "--skip-pip", "--log-no-color", "-v"]
+        options = ["--config", str(self.directory), "--skip-pip", "--log-no-color", "--verbose"]
+        argv = [*built.python, "-m", "homeassistant", *options]
         log = self.directory / "hass.log"
         self._child = child = await Child.start("Home Assistant", argv, log=log, environment=built.environment)
         await child.line(lambda line: "Now listening on port" in line, "open port", within=within)
