@@ -151,7 +151,16 @@ class HomeAssistant:
             Overdue: it ended, or did not get that far in time.
         """
         built, heard = tree(), len(self.events.items)
-        options = ["--config", str(self.directory), "--skip-pip", "--log-no-color", "--verbose"]
+        own_log = self.directory / "home-assistant.txt"  # the same as it prints
+        options = [
+            "--config",
+            str(self.directory),
+            "--skip-pip",
+            "--verbose",
+            "--log-no-color",
+            "--log-file",
+            str(own_log),
+        ]
         argv = [*built.python, "-m", "homeassistant", *options]
         log = self.directory / "hass.log"
         self._child = child = await Child.start("Home Assistant", argv, log=log, environment=built.environment)
