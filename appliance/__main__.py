@@ -157,9 +157,10 @@ async def _supervise(settings: Settings) -> None:
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
-            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt, settings.homeassistant).run)
         else:
-            await hub.forget_door("mqtt")
+            for door in ("mqtt", "homeassistant", "homeassistant.told"):
+                await hub.forget_door(door)
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 

@@ -30,7 +30,7 @@ from appliance.hub.settings import (
     RecoverySettings,
     SimSettings,
 )
-from appliance.mqtt.settings import MqttSettings
+from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
 
 __all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "load", "shown"]
@@ -61,6 +61,7 @@ class Settings(BaseSettings):
 
     mqtt: MqttSettings | None = None
     """Absent: no MQTT door."""
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()

@@ -96,6 +96,16 @@ def _properties(packet_type: int) -> Any:
     return Properties(packet_type)
 
 
+def _as_json(properties: Any) -> Any:
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = "application/json"
+    return properties
+
+
+_JSON = _as_json(_properties(PacketTypes.PUBLISH))
+"""Made once: paho only reads it, and making one costs more than sending it."""
+
+
 class LinkLost(ModemhubError):
     """There is no link to the broker, or no more."""
 
@@ -128,6 +138,7 @@ class _Publication:
     qos: int
     retain: bool
     bulk: bool
+    json: bool
     correlation: bytes | None
     acked: Callable[[int], None] | None
     serial: int
@@ -232,6 +243,8 @@ class Link:
         self.cause: str | None = None
         """Why the link ended."""
         self.ended = asyncio.Event()
+        self.shares = True
+        """Whether the broker has shared subscriptions (MQTT 5.0 §3.2.2.3.13); a 3.1.1 broker does not say."""
         self._settings = settings
         self._on_delivery = on_delivery
         self._now = now
@@ -384,7 +397,8 @@ class Link:
         """Subscribe to ``commands`` at QoS 1 without what is retained, and to what is ``retained`` at QoS 0.
 
         Returns the reason code of each filter, in this order; ≥ 0x80 is a refusal. In 3.1.1 retained commands are
-        delivered nevertheless, and our own publications on the retained topics come back, without the RETAIN flag.
+        delivered nevertheless. Our own publications on the retained topics come back, without the RETAIN flag: with
+        No Local some brokers would keep from us what an earlier life of ours left retained.
 
         Raises:
             LinkLost: the link ended meanwhile.
@@ -394,7 +408,7 @@ class Link:
             command = SubscribeOptions(
                 qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
             )
-            state = SubscribeOptions(qos=0, noLocal=True)
+            state = SubscribeOptions(qos=0)
             wishes = [(name, command) for name in commands] + [(name, state) for name in retained]
             _, mid = self._paho.subscribe(wishes)
         else:
@@ -404,6 +418,11 @@ class Link:
         answer: asyncio.Future[list[int]] = self._loop.create_future()
         self._subscribed[mid] = answer
         return await answer
+
+    def unsubscribe(self, names: Sequence[str]) -> None:
+        """Take these filters back; what the broker has taken up for them already still comes."""
+        if not self.ended.is_set():
+            self._paho.unsubscribe(list(names))
 
     async def room(self) -> None:
         """Wait until one more bulk publication may be handed over.
@@ -427,6 +446,7 @@ class Link:
         qos: int = 1,
         retain: bool = False,
         bulk: bool = False,
+        json: bool = False,
         correlation: bytes | None = None,
         acked: Callable[[int], None] | None = None,
     ) -> None:
@@ -438,6 +458,7 @@ class Link:
             qos: 0 or 1.
             retain: whether the broker keeps it.
             bulk: counts against the share that :meth:`room` waits for.
+            json: marked as such (Content Type and Payload Format Indicator of MQTT 5).
             correlation: Correlation Data (MQTT 5; left out in 3.1.1).
             acked: called with the PUBACK's reason code (0 in 3.1.1, ≥ 0x80 is a refusal); never, when the link ends
             before.
@@ -447,7 +468,7 @@ class Link:
         if bulk:
             self._bulk += 1
         self._sent += 1
-        self._queue.append(_Publication(topic, payload, qos, retain, bulk, correlation, acked, self._sent))
+        self._queue.append(_Publication(topic, payload, qos, retain, bulk, json, correlation, acked, self._sent))
         self._pump()
 
     def acknowledge(self, delivery: Delivery, *, settled: Callable[[], None] | None = None) -> None:
@@ -481,9 +502,11 @@ class Link:
 
     def _send(self, publication: _Publication) -> None:
         properties = None
-        if publication.correlation is not None and self.version == MQTTProtocolVersion.MQTTv5:
-            properties = _properties(PacketTypes.PUBLISH)
-            properties.CorrelationData = publication.correlation
+        if self.version == MQTTProtocolVersion.MQTTv5 and (publication.json or publication.correlation is not None):
+            properties = _JSON
+            if publication.correlation is not None:
+                properties = _as_json(_properties(PacketTypes.PUBLISH))
+                properties.CorrelationData = publication.correlation
         sent = self._paho.publish(
             publication.topic, publication.payload, publication.qos, publication.retain, properties
         )
@@ -554,6 +577,7 @@ class Link:
             self._end(f"the broker refuses: {reason}", unsupported_protocol=reason.value == _UNSUPPORTED_PROTOCOL)
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.shares = bool(getattr(properties, "SharedSubscriptionAvailable", 1))
         if not self._connected.done():
             self._connected.set_result(None)
 
