@@ -74,8 +74,9 @@ UNCONCERNED: Final = (
     re.compile(r"\[homeassistant\.setup\] .*'(" + "|".join(ABSENT) + r")'"),
     re.compile(r"\[homeassistant\.bootstrap\] Skipping pip installation"),
     re.compile(r"\[aiohttp_fast_zlib\]"),
+    re.compile(r"\[homeassistant\.components\.recorder\b.*(shutdown cleanly|unfinished session)"),
 )
-"""Complaints that are about this way of running Core."""
+"""Complaints that are about this way of running Core, and killing it."""
 
 LINE: Final = re.compile(r"[\d-]+ [\d:.+]+ (?P<level>[A-Z]+) \([^)]*\) \[(?P<logger>[^\]]+)\]")
 """The beginning of an entry of the log; what follows on other lines belongs to it."""
