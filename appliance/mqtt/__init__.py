@@ -5,6 +5,8 @@
     settings   what a user may set; imports no MQTT library, so that the settings can be read without it
     topics     PURE: topic ↔ meaning
     payload    PURE: a command's JSON, read strictly
+    trouble    PURE: why there is no link, in plain words
+    share      PURE: when to leave commands to the other hubs of a group
     client     paho-mqtt on the asyncio loop: one link after another, for ever; knows no topic's meaning
     tail       events told in order, and how far they are acknowledged
     homeassistant  devices for Home Assistant, and what it missed

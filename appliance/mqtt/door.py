@@ -28,7 +28,8 @@ Identity (S3, S4)
 Sharing
     With ``[mqtt.share]`` any number of hubs drain one topic of a broker by a shared subscription; a command from there
     is one like any other, but that its answer names the hub that took it, and the base topic on which its transitions
-    are told. A command that names a modem or a SIM does not belong there: who gets it may not have them.
+    are told. When a hub leaves the group to others, and what it passes on to them, stands in :mod:`share
+    <appliance.mqtt.share>`.
 
 The tail
     One task per link reads events after the cursor and publishes them, as many at once as the link has room for. A
@@ -46,12 +47,14 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import Rejected, StoreError
 from appliance.hub import SendCommand, read_json, validated
-from appliance.mqtt.client import Broker, Delivery, Link, LinkLost
+from appliance.mqtt.client import MQTT_5, Broker, Delivery, Link, LinkLost
 from appliance.mqtt.homeassistant import HomeAssistant
+from appliance.mqtt.share import MOST_HOPS, PASSED_ON, SAY_EVERY, Group
 from appliance.mqtt.tail import REFUSED, Refused, Tail, compact
 from appliance.mqtt.topics import Request, Send, SendText, SharedTopics, Topics
 
@@ -84,6 +87,12 @@ name allows; for QoS 1 the link is given up, and the broker hands over again wha
 _ONCE = frozenset({"modem/restart", "modem/power_cycle", "modem/ussd"})
 """Requests that are not carried out when they come a second time (DUP): a USSD code may cost money. A text is known
 again by its key; these have none."""
+
+SHARE_EVERY = 4.0
+"""Seconds between looks at the group, where nothing happens before."""
+
+SPENT = 600.0
+"""Seconds that a quota is taken for used up, where it is not said for how long."""
 
 SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
@@ -156,6 +165,8 @@ class MqttDoor:
         self._topics = Topics(settings.base_topic)
         share = settings.share
         self._shared = None if share is None else SharedTopics(share.group, share.topic)
+        self._group = Group(hub.hub_id, now=now())
+        self._spent_until = 0.0
         self._now = now
         self._sleep = sleep
         self._ha = None if homeassistant is None else HomeAssistant(hub, homeassistant, self._topics, sleep=sleep)
@@ -207,21 +218,21 @@ class MqttDoor:
             self._ha.linked()
             commands.append(self._ha.status)
             retained.append(self._ha.devices)
+        if self._shared is not None:
+            retained.append(self._shared.hubs)
         codes = await link.subscribe(commands, retained=retained)
         for name, code in zip([*commands, *retained], codes, strict=False):
             if code >= REFUSED:
                 log.error("the broker does not let us subscribe to %s (reason 0x%02x): nothing comes there", name, code)
-        if self._shared is not None:
+        doings = [self._announce, self._tell_health, self._tail]
+        if self._ha is not None:
+            doings.append(self._ha.tell)
+        if self._shared is not None and not link.shares:
+            log.error("the broker has no shared subscriptions: no commands come by [mqtt.share]")
+        elif self._shared is not None:
             await self._join(link, self._shared)
-        tasks = [
-            asyncio.create_task(doing(link))
-            for doing in (
-                self._announce,
-                self._tell_health,
-                self._tail,
-                *(() if self._ha is None else (self._ha.tell,)),
-            )
-        ]
+            doings.append(self._take_part)
+        tasks = [asyncio.create_task(doing(link)) for doing in doings]
         ended = asyncio.create_task(link.ended.wait())
         try:
             await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -236,11 +247,44 @@ class MqttDoor:
             if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, LinkLost):
                 raise error
 
+    async def _take_part(self, link: Link) -> None:
+        """Stay in the group that drains a topic together, or leave that to others for a while."""
+        assert self._shared is not None
+        in_it, said, said_at, version = True, None, 0.0, -1
+        while True:
+            now = self._now()
+            able = any(modem["available"] for modem in self._hub.modems().values()) and self._reopening is None
+            spent = now < self._spent_until
+            takes_part = self._group.takes_part(able=able, spent=spent, now=now)
+            says = able and not spent
+            if says is not said or now - said_at >= SAY_EVERY:
+                said, said_at = says, now
+                told = {"hub": self._hub.hub_id, "base_topic": self._settings.base_topic, "able": said}
+                link.publish(self._shared.hub(self._hub.hub_id), compact(told), qos=0, json=True)
+            if takes_part and not in_it:
+                await self._join(link, self._shared)
+            elif in_it and not takes_part:
+                log.warning("no text can be sent: commands of [mqtt.share] are left to the other hubs")
+                link.unsubscribe(self._shared.commands)
+            in_it = takes_part
+            version = await self._regroup(version)
+
+    async def _regroup(self, version: int) -> int:
+        """Wait until a look at the group is due again; the roster's version."""
+        changed = asyncio.create_task(self._hub.modems_changed(version))
+        pauses: list[asyncio.Task[Any]] = [changed, asyncio.create_task(self._look_again())]
+        try:
+            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+            return changed.result() if changed.done() else version
+        finally:
+            for pause in pauses:
+                pause.cancel()
+            await asyncio.wait(pauses)
+
+    async def _look_again(self) -> None:
+        await self._sleep(SHARE_EVERY)
+
     async def _join(self, link: Link, shared: SharedTopics) -> None:
-        """Take part in the group that drains a topic together. A broker that cannot do that costs nothing else."""
-        if not link.shares:
-            log.error("the broker has no shared subscriptions: no commands come by [mqtt.share]")
-            return
         for name, code in zip(shared.commands, await link.subscribe(shared.commands), strict=False):
             if code >= REFUSED:
                 log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
@@ -294,8 +338,10 @@ class MqttDoor:
 
     async def _tell_health(self, link: Link) -> None:
         """Tell how the hub is, when it is another way."""
-        told = ""
+        told, today = "", dict.fromkeys(("sent", "received", "failed"), 0)
         while True:
+            with contextlib.suppress(StoreError):  # then the counts of before
+                today = await self._hub.today()
             health = self._hub.health()
             modems = self._hub.modems().values()
             payload = compact(
@@ -305,7 +351,7 @@ class MqttDoor:
                     "modems": {"ready": sum(modem["available"] for modem in modems), "known": len(modems)},
                     "queue": sum(modem["queue"] for modem in modems),
                     "disk_full": self._hub.disk_full,
-                    "today": await self._hub.today(),
+                    "today": today,
                 }
             )
             if payload != told:
@@ -355,6 +401,10 @@ class MqttDoor:
     # ------------------------------------------------------------------ commands
 
     def _arrived(self, link: Link, delivery: Delivery) -> None:
+        hub = None if self._shared is None else self._shared.hub_of(delivery.topic)
+        if hub is not None:
+            self._group.heard(hub, delivery.payload, now=self._now())
+            return
         imei = self._topics.modem_of_availability(delivery.topic)
         if imei is not None:
             self._availability(link, imei, delivery)
@@ -384,6 +434,8 @@ class MqttDoor:
             await self._carry_out(link, delivery, arrived, answer)
         except Rejected as error:
             answer = _refusal(answer, error)
+            if self._passes_on(link, delivery, arrived, error, answer):
+                return
         except LinkLost:
             return  # the broker will hand it over again
         except StoreError as error:
@@ -392,6 +444,31 @@ class MqttDoor:
             log.exception("a command failed")
             answer = _refusal(answer, Rejected("internal", "the hub failed at this command; its log tells why"))
         self._answer(link, delivery, answer)
+
+    def _passes_on(
+        self, link: Link, delivery: Delivery, arrived: float, error: Rejected, answer: Mapping[str, Any]
+    ) -> bool:
+        """Publish a shared command again that only this hub refuses; answered, if the broker does not take it."""
+        if self._shared is None or self._shared.meaning(delivery.topic) is None or error.code not in PASSED_ON:
+            return False
+        now = self._now()
+        if error.code == "quota_exceeded":
+            self._spent_until = now + (error.retry_after or SPENT)
+        passed = (*delivery.passed, self._hub.hub_id)
+        if link.version != MQTT_5 or len(passed) > MOST_HOPS or not self._group.others(now=now, without=passed):
+            return False
+        left = None if delivery.expires_in is None else max(0, delivery.expires_in - int(now - arrived))
+
+        def acked(code: int) -> None:
+            if code:
+                self._answer(link, delivery, answer)
+            else:
+                link.acknowledge(delivery)
+
+        link.publish(
+            delivery.topic, delivery.payload, like=replace(delivery, passed=passed, expires_in=left), acked=acked
+        )
+        return True
 
     async def _carry_out(self, link: Link, delivery: Delivery, arrived: float, answer: dict[str, Any]) -> None:
         """Do what the delivery asks for, and put what is to be told into ``answer``, the transaction before all."""

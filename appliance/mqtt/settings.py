@@ -67,6 +67,8 @@ class MqttSettings(BaseModel):
     """PEM file of the hub's own certificate."""
     key: Path | None = None
     """PEM file of the hub's own key; absent: it stands in ``cert``."""
+    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """The name that the broker's certificate is made out to (and SNI); absent: the host of ``url``."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """``auto``: MQTT 5, and 3.1.1 with a broker that refuses it."""
     keepalive: Annotated[int, Field(ge=5, le=3600)] = 30
@@ -105,8 +107,9 @@ class MqttSettings(BaseModel):
             raise ValueError("mqtt.password needs mqtt.username")
         if self.key is not None and self.cert is None:
             raise ValueError("mqtt.key needs mqtt.cert")
-        if (self.ca is not None or self.cert is not None) and self.url is not None and not self.tls:
-            raise ValueError("mqtt.ca and mqtt.cert need an mqtts:// url")
+        of_tls = (self.ca, self.cert, self.server_name)
+        if any(each is not None for each in of_tls) and self.url is not None and not self.tls:
+            raise ValueError("mqtt.ca, mqtt.cert and mqtt.server_name need an mqtts:// url")
         if self.share is not None and f"{self.share.topic}/".startswith(f"{self.base_topic}/"):
             raise ValueError("mqtt.share.topic belongs to many hubs: it cannot be mqtt.base_topic or below it")
         if self.share is not None and f"{self.base_topic}/".startswith(f"{self.share.topic}/"):

@@ -5,7 +5,7 @@ In: ``send``, ``send/<digits or contact>``, ``request/<verb>``. Out: ``status``,
 Home Assistant ``modem/<imei>/event``, ``…/call``, ``…/last_received``. Nothing else is read or written below the base
 topic.
 
-Below the topic that hubs share, in: ``send``, ``send/<digits or contact>``; out: ``response``.
+Below the topic that hubs share, in: ``send``, ``send/<digits or contact>``; out: ``response``; both: ``hubs/<hub id>``.
 """
 
 from __future__ import annotations
@@ -130,11 +130,13 @@ class Topics:
 class SharedTopics:
     """The topics below ``topic``, which the hubs of one group drain together (MQTT 5.0 §4.8.2)."""
 
-    __slots__ = ("_below", "commands", "response")
+    __slots__ = ("_below", "commands", "hubs", "response")
 
     def __init__(self, group: str, topic: str) -> None:
         self._below = topic + "/"
         self.response = f"{topic}/response"
+        self.hubs = f"{topic}/hubs/+"
+        """The filter of what the hubs of the group say of themselves."""
         self.commands = (f"$share/{group}/{topic}/send", f"$share/{group}/{topic}/send/+")
         """The filters to subscribe to."""
 
@@ -143,6 +145,18 @@ class SharedTopics:
         match _path(topic, self._below):
             case ["send", *rest]:
                 return _send(rest)
+            case _:
+                return None
+
+    def hub(self, hub_id: str) -> str:
+        """Where a hub of the group says whether it is able to send."""
+        return f"{self._below}hubs/{hub_id}"
+
+    def hub_of(self, topic: str) -> str | None:
+        """The hub that says how it is on this topic; None when it is another topic."""
+        match _path(topic, self._below):
+            case ["hubs", hub_id] if hub_id and "/" not in hub_id:
+                return hub_id
             case _:
                 return None
 

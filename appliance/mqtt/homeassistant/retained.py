@@ -49,8 +49,7 @@ class Retained:
             return
         found = _object(payload)
         known = self._known.setdefault(topic, {})
-        for name, component in _components(found).items():
-            known.setdefault(name, component)
+        known.update(_components(found))
         if topic in self._announced:
             yield from self._put(topic)
         elif not self._wanted or not self._is_of_now(found):

@@ -49,7 +49,7 @@ NOBODY = 0x10
 SETTLE = 2.0
 """Seconds from a birth to the telling: entities that were discovered on the way are about to subscribe."""
 
-RETRY, TRIES = 5.0, 6
+RETRY, TRIES = 4.0, 6
 """An event that nobody listens to, although somebody is there, is told again so often, so many seconds apart."""
 
 LOOK_AGAIN = 60.0
@@ -182,7 +182,7 @@ class HomeAssistant:
                     await self._stop(running)
                     running = None
                     await self._write()
-                    if self._presence.where is Whereabouts.ONLINE:
+                    if self._presence.where is Whereabouts.ONLINE and not self._anew.is_set():
                         await self._sleep(SETTLE)
                         await self._tell_last(link)
                     continue
@@ -291,9 +291,10 @@ class HomeAssistant:
 
     async def _tell_last(self, link: Link) -> None:
         for imei in self._hub.modems():
-            latest = await self._hub.latest(imei)
-            if latest is not None:
-                self._tell_received(link, imei, latest)
+            with contextlib.suppress(StoreError):
+                latest = await self._hub.latest(imei)
+                if latest is not None:
+                    self._tell_received(link, imei, latest)
 
     def _tell_received(self, link: Link, imei: str, body: Any) -> None:
         link.publish(self._topics.modem_last_received(imei), last_received(body, contact_of=self._contact), json=True)

@@ -124,7 +124,7 @@ def _fit(told: dict[str, Any]) -> str:
     whole = str(told.get(name, ""))
     kept = len(whole)
     while over > 0 and kept:
-        kept = max(0, kept - max(over // 4, 1))  # a character has at most 4 octets; in JSON 6, where it is escaped
+        kept = max(0, kept - max(over // 6, 1))  # a character is at most 6 octets, where JSON escapes it
         payload = compact({**told, name: whole[:kept], "truncated": True})
         over = len(payload.encode()) - LONGEST
     return payload
