@@ -38,6 +38,13 @@ def why_not() -> str | None:
         return str(error)
 
 
+@pytest.fixture
+def only_long(*, long: bool) -> None:
+    """Leave a test to the long form: each takes ten seconds of a core."""
+    if not long:
+        pytest.skip("in the long form: make homeassistant")
+
+
 NEEDS_CORE = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300), NEEDS_CORE]
 
@@ -279,6 +286,7 @@ async def test_notify_sends_texts_to_a_contact_and_to_a_group(place: Path) -> No
             "three delivered texts",
         )
         assert sorted(it.rig.modems.texts()) == sorted([(ANNA, AWKWARD), (ANNA, "to both"), (BEN, "to both")])
+        await it.ha.until_state(await it.entity("sensor", "sent today"), "3", within=90)
         assert await it.complaints() == []
 
 
@@ -315,6 +323,8 @@ def told_by(event: Event, entity_id: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
 async def test_texts_that_came_while_it_was_down_are_told_when_it_is_back(place: Path, end: str, *, long: bool) -> None:
+    if end == "killed" and not long:
+        pytest.skip("in the long form: make homeassistant")
     count = 50 if long else 3
     async with house(place, blueprints=True) as it:
         modem = it.rig.modems.all[0]
@@ -332,6 +342,8 @@ async def test_texts_that_came_while_it_was_down_are_told_when_it_is_back(place:
         await until_heard_of(it, "after", start=heard)
         assert heard_of(it, start=heard) == [*((text, True) for text in missed), ("after", False)]
         assert it.ha.states[event].attributes["text"] == "after"
+        last = await it.entity("sensor", "last sms")
+        await it.ha.until(lambda states: states[last].attributes.get("text") == "after", "last SMS")
         assert await it.complaints() == []
 
 
@@ -359,6 +371,7 @@ STAYS: Final = {
 """What says that it is gone, tells of what happened and what waits, and what may bring it back."""
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_a_modem_that_is_unplugged_takes_its_entities_along(place: Path) -> None:
     async with house(place, modems=[STICK, STICK], usb=True) as it:
         entities = await it.known()
@@ -386,6 +399,7 @@ async def of_device(it: House, identifier: str) -> dict[str, dict[str, Any]]:
     return {key: entity for key, entity in (await it.known()).items() if entity["device_id"] == device}
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_a_hub_that_dies_makes_everything_unavailable_until_it_is_back(place: Path) -> None:
     async with house(place) as it:
         entities = await it.known()
@@ -398,6 +412,7 @@ async def test_a_hub_that_dies_makes_everything_unavailable_until_it_is_back(pla
         assert await it.complaints() == []
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_what_people_rename_stays_renamed(place: Path) -> None:
     async with house(place) as it:
         before = await it.known()
@@ -426,6 +441,7 @@ async def test_what_people_rename_stays_renamed(place: Path) -> None:
         assert await it.complaints() == []
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_a_second_hub_on_the_broker_clashes_with_nothing(place: Path) -> None:
     async with house(place) as it:
         before = await it.known()
@@ -461,6 +477,7 @@ def disabled(entities: dict[str, dict[str, Any]]) -> int:
     return sum(entity["disabled_by"] is not None for entity in entities.values())
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_nothing_is_left_when_discovery_is_switched_off(place: Path) -> None:
     async with house(place) as it:
         await it.rig.hub.stop()
@@ -475,6 +492,29 @@ async def test_nothing_is_left_when_discovery_is_switched_off(place: Path) -> No
         assert await it.complaints() == []
 
 
+@pytest.mark.usefixtures("only_long")
+async def test_a_modem_that_was_forgotten_leaves_nothing(place: Path) -> None:
+    async with house(place, modems=[STICK, STICK], usb=True) as it:
+        first, second = it.rig.modems.all
+        others = await of_device(it, it.identifier(second))
+        await it.rig.modems.do("fault", imei=first.imei, kind="unplug")
+        await it.rig.observer.until_heard(f"modem/{first.imei}/availability", b"offline")
+        await it.rig.observer.publish("request/modem/forget", {"modem": first.imei, "transaction": "forget"})
+        answer = await it.rig.observer.until_heard("response")
+        assert answer.json["status"] == "ok", answer
+        await it.rig.observer.heard.until(lambda _: len(it.announced) == 2, "one device less")
+        await until_devices(it, 2)
+        assert (await of_device(it, it.identifier(second))).keys() == others.keys()
+        await it.rig.hub.stop()
+        await it.rig.hub.start()
+        await it.rig.observer.until_heard(f"modem/{second.imei}/availability", b"online")
+        assert len(await it.known()) < len(others) * 2
+        await it.rig.modems.do("fault", imei=first.imei, kind="replug")
+        await it.rig.observer.heard.until(lambda _: len(it.announced) == 3, "it is back")
+        assert await of_device(it, it.identifier(first))
+        assert await it.complaints() == []
+
+
 async def until_devices(it: House, count: int) -> list[dict[str, Any]]:
     """The device registry's entries, once there are so many."""
     async with asyncio.timeout(30):
@@ -486,6 +526,7 @@ async def until_devices(it: House, count: int) -> list[dict[str, Any]]:
             await it.ha.events.until(lambda events: len(events) > seen, "device registry")  # noqa: B023
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_a_contact_that_is_removed_takes_its_entity_along(place: Path) -> None:
     async with house(place) as it:
         before = await it.known()
@@ -500,19 +541,73 @@ async def test_a_contact_that_is_removed_takes_its_entity_along(place: Path) -> 
         assert await it.complaints() == []
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_a_broker_that_forgot_everything_is_told_again(place: Path) -> None:
-    async with house(place) as it:
+    async with house(place, blueprints=True) as it:
         before = await it.known()
+        await deliver(it, "before")
+        await until_heard_of(it, "before")
         await it.rig.broker.kill()
         for file in it.rig.broker.directory.glob("*.db"):
             file.unlink()
         it.rig.observer.forget_connection()
+        await it.rig.modems.deliver(it.rig.modems.all[0], "meanwhile", sender=SENDER)
         await it.rig.broker.start()
         await it.rig.observer.subscribed()
         async with Observer(it.rig.broker.port, name="newcomer") as newcomer:
             await until_announced(newcomer, 2)
         assert (await it.known()).keys() == before.keys()
         await it.ha.until(lambda _: unavailable(it, before) == [], "everything available again")
+        await until_heard_of(it, "meanwhile")
+        await deliver(it, "after")
+        await until_heard_of(it, "after")
+        # What a broker had in its hands when it died may not have arrived: it is told again, and says so.
+        heard = heard_of(it)
+        assert list(dict(heard)) == ["before", "meanwhile", "after"]
+        assert [text for n, (text, replayed) in enumerate(heard) if text in dict(heard[:n]) and not replayed] == []
+
+
+@pytest.mark.usefixtures("only_long")
+async def test_a_hub_that_starts_anew_tells_nothing_twice(place: Path) -> None:
+    async with house(place, blueprints=True) as it:
+        await deliver(it, "before")
+        await until_heard_of(it, "before")
+        await it.rig.hub.stop()
+        await it.rig.modems.deliver(it.rig.modems.all[0], "meanwhile", sender=SENDER)
+        await it.rig.restart_hub()
+        await until_heard_of(it, "meanwhile")
+        await deliver(it, "after")
+        await until_heard_of(it, "after")
+        assert heard_of(it) == [("before", False), ("meanwhile", False), ("after", False)]
+        assert await it.complaints() == []
+
+
+@pytest.mark.usefixtures("only_long")
+async def test_its_button_restarts_a_modem(place: Path) -> None:
+    async with house(place, modems=[STICK], usb=True) as it:
+        start = len(it.rig.observer.heard.items)
+        await it.ha.call("button.press", on=await it.entity("button", "restart"))
+        (modem,) = it.rig.modems.all
+        await it.rig.observer.until_heard(f"modem/{modem.imei}/availability", b"offline", start=start)
+        start = len(it.rig.observer.heard.items)
+        await it.rig.observer.until_heard(f"modem/{modem.imei}/availability", b"online", start=start, within=60)
+        (status,) = (await it.rig.modems.do("status"))["modems"]
+        assert status["boots"] == 1
+        assert await it.complaints() == []
+
+
+@pytest.mark.usefixtures("only_long")
+async def test_what_it_dislikes_is_heard(place: Path) -> None:
+    """Else every test above might be green for want of ears."""
+    async with house(place) as it:
+        base, it.rig.observer.base = it.rig.observer.base, PREFIX
+        await it.rig.observer.publish("device/fault/config", {"device": {"identifiers": "fault"}, "components": {}})
+        it.rig.observer.base = base
+        await it.rig.observer.publish(f"modem/{it.rig.modems.all[0].imei}/event", {"event_type": "unheard of"})
+        log = it.ha.child
+        await log.line(lambda line: "Invalid event type" in line, "complaint of the event")
+        await log.line(lambda line: "Invalid MQTT device discovery payload" in line, "complaint of the device")
+        assert len(await it.complaints()) == 2
 
 
 # ------------------------------------------------------------------------------------------------------- blueprints
@@ -593,6 +688,7 @@ TEXTS: Final = [
 """Texts that a template could take for something else."""
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_the_script_blueprint_sends_any_text_to_any_number(place: Path) -> None:
     async with house(place, blueprints=True) as it:
         known = await it.ha.command("blueprint/list", domain="script")
@@ -609,6 +705,7 @@ async def test_the_script_blueprint_sends_any_text_to_any_number(place: Path) ->
         assert await it.complaints() == []
 
 
+@pytest.mark.usefixtures("only_long")
 async def test_the_automation_blueprint_runs_for_every_text(place: Path) -> None:
     async with house(place, blueprints=True) as it:
         modem = it.rig.modems.all[0]
