@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from http.client import HTTPResponse
 
+    from appliance.mqtt import MqttDoor, MqttSettings
     from appliance.settings import Settings
 
 __all__ = ["main"]
@@ -94,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument(
         "--scope", required=True, action="append", choices=["send", "inbox", "status", "control", "admin"]
     )
+    create.add_argument(
+        "--per-minute", type=_bound(1), metavar="N", help="messages that it may send in a minute (default: no bound)"
+    )
+    create.add_argument(
+        "--daily-cap", type=_bound(0), metavar="N", help="segments in any 24 hours (default: policy.client_daily_cap)"
+    )
     command("list", _token_list, "List the tokens' names and scopes.", into=token)
     revoke = command("revoke", _token_revoke, "Revoke a token.", into=token)
     revoke.add_argument("--name", required=True)
@@ -125,8 +133,8 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings) -> None:
     """Build every room and run until a signal or the end of a vital task."""
-    from appliance.hub import Contacts, Hub
-    from appliance.settings import shown
+    from appliance.hub import Claim, Contacts, Hub
+    from appliance.settings import explained, shown
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
 
@@ -149,6 +157,7 @@ async def _supervise(settings: Settings) -> None:
             contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
             public_settings=shown(settings),
+            claim=Claim(journal, _claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -161,18 +170,26 @@ async def _supervise(settings: Settings) -> None:
             await webhooks.settle()
             for name, hook in webhooks.hooks.items():
                 supervisor.tend(f"webhook {name}", hook.run)
+            hub.webhooks = lambda: webhooks.states
         else:
             await hub.debts.keep(())
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
-            supervisor.vital("mqtt", MqttDoor(hub, settings.mqtt).run)
+            mqtt = MqttDoor(hub, settings.mqtt)
+            hub.mqtt = partial(_mqtt_report, mqtt, settings.mqtt)
+            supervisor.vital("mqtt", mqtt.run)
         else:
             await hub.forget_door("mqtt")
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 
-            http = HttpDoor(hub, settings.http)
+            http = HttpDoor(
+                hub,
+                settings.http,
+                explain_settings=lambda: explained(settings),
+                directory=settings.store.path.parent,
+            )
             supervisor.vital("http", http.run)
             await supervisor.until(http.ready)
         supervisor.watchdog(hub.breathe)
@@ -181,6 +198,27 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
+
+
+def _mqtt_report(door: MqttDoor, settings: MqttSettings) -> dict[str, Any]:
+    """How the MQTT door is, for the hub's status, which knows no door."""
+    return {
+        "connected": door.connected,
+        "url": settings.url,
+        "last_error": None if door.connected else door.last_error,
+        "base_topic": settings.base_topic,
+        "discovery_prefix": None,
+    }
+
+
+def _claim_file(store: Path) -> Path:
+    """Where a hub that nobody owns tells how to become its owner: beside the store."""
+    return store.with_name("CLAIM.txt")
+
+
+def _to_terminal(text: str) -> None:
+    """For whoever looks on; never a log (promise C1)."""
+    print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 async def _reboot_machine() -> None:
@@ -273,7 +311,13 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
-    token = _new_token(options, name=options.name, scopes=options.scope)
+    token = _new_token(
+        options,
+        name=options.name,
+        scopes=options.scope,
+        per_minute=options.per_minute,
+        daily_cap=options.daily_cap,
+    )
     print(token)
     return FINE
 
@@ -301,10 +345,30 @@ def _token_name(given: str) -> str:
     """A token's name is its client's name; ``mqtt`` is what the hub calls whoever speaks through the broker."""
     if given == "mqtt" or not given.isprintable() or not 1 <= len(given) <= 64:
         raise argparse.ArgumentTypeError('1 to 64 printable characters, and not "mqtt", which is the MQTT door\'s own')
+    if given.startswith("command-line-"):
+        raise argparse.ArgumentTypeError("names that begin with command-line- are those of passing tokens")
     return given
 
 
-def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str]) -> str:
+def _bound(least: int) -> Callable[[str], int]:
+    """How a bound is read: a whole number, not less than ``least``."""
+
+    def read(given: str) -> int:
+        if not (given.isascii() and given.isdigit() and int(given) >= least):
+            raise argparse.ArgumentTypeError(f"a whole number, {least} or more")
+        return int(given)
+
+    return read
+
+
+def _new_token(
+    options: argparse.Namespace,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    per_minute: int | None = None,
+    daily_cap: int | None = None,
+) -> str:
     """Create a token in the store, also while a hub runs; only its digest is kept."""
     import hashlib
     import secrets
@@ -313,8 +377,12 @@ def _new_token(options: argparse.Namespace, *, name: str, scopes: Sequence[str])
     from appliance.store import tokens, visit
 
     token = "mh_" + secrets.token_urlsafe(24)
-    with visit(load(options.config).store.path) as store:
-        store.write(tokens.create, name=name, scopes=scopes, digest=hashlib.sha256(token.encode()).digest())
+    digest = hashlib.sha256(token.encode()).digest()
+    path = load(options.config).store.path
+    with visit(path) as store:
+        store.write(tokens.create, name=name, scopes=scopes, digest=digest, per_minute=per_minute, daily_cap=daily_cap)
+    if not name.startswith(tokens.PASSING):  # the hub has an owner now
+        _claim_file(path).unlink(missing_ok=True)
     return token
 
 
@@ -336,7 +404,7 @@ def _local_api(
     if settings.http.listen is None:
         raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
     host, port = settings.http.address
-    name = f"command-line-{secrets.token_hex(4)}"
+    name = f"{tokens.PASSING}{secrets.token_hex(4)}"
     token = _new_token(options, name=name, scopes=scopes)
 
     def request(method: str, path: str, body: object = None) -> HTTPResponse:

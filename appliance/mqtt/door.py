@@ -214,6 +214,11 @@ class MqttDoor:
         """Why there is no link to the broker, or why the last one ended."""
         return self._broker.last_error
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link to the broker now."""
+        return self._link is not None and not self._link.ended.is_set()
+
     async def run(self) -> None:
         """Keep the door open until cancelled; without a url in the settings there is none, and nothing is done."""
         if self._settings.url is None:

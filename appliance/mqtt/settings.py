@@ -16,7 +16,7 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 class MqttSettings(BaseModel):
     """One broker, and how to speak to it. Without ``url`` there is no MQTT door."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     url: str | None = None
     """``mqtt://host[:1883]``, or ``mqtts://host[:8883]`` for TLS with verification."""

@@ -2,6 +2,9 @@
 
 A token has 192 random bits, so that a plain digest without salt or stretching is enough, and looking it up by an index
 tells nothing that helps to guess one. A revoked token stays as a row: its name may be given anew.
+
+A token whose name begins with :data:`PASSING` lives as long as one command of the command line: it is no sign that the
+hub has an owner. Every other one ends the claim (``claim``).
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Token", "authenticate", "create", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
+
+PASSING = "command-line-"
+"""How the names of those tokens begin that the command line makes for itself and revokes when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,8 @@ def create(
     digest: bytes,
     per_minute: int | None = None,
     daily_cap: int | None = None,
-) -> None:
-    """Let the bearer of the token with this SHA-256 digest in, as ``name``.
+) -> str:
+    """Let the bearer of the token with this SHA-256 digest in, as ``name``; returns since when (RFC 3339, UTC).
 
     Raises:
         Rejected: ``token_exists``: a token of this name is valid already.
@@ -65,6 +71,9 @@ def create(
         "INSERT INTO token (name, scopes, digest, created_at, per_minute, daily_cap) VALUES (?, ?, ?, ?, ?, ?)",
         (name, json.dumps(sorted(scopes)), digest, tx.wall, per_minute, daily_cap),
     )
+    if not name.startswith(PASSING):
+        tx.db.execute("DELETE FROM claim")
+    return rfc3339(tx.wall)
 
 
 def revoke(tx: Transaction, *, name: str) -> None:
@@ -78,6 +87,12 @@ def revoke(tx: Transaction, *, name: str) -> None:
     ).rowcount
     if changed == 0:
         raise Rejected("not_found", f"there is no token named {name}")
+
+
+def any_lasting(db: sqlite3.Connection) -> bool:
+    """Whether a token was ever made that was to last, revoked or not: somebody owns this hub."""
+    row = db.execute("SELECT 1 FROM token WHERE substr(name, 1, ?) <> ? LIMIT 1", (len(PASSING), PASSING)).fetchone()
+    return row is not None
 
 
 def tokens(db: sqlite3.Connection) -> list[Token]:
