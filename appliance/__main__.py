@@ -181,6 +181,7 @@ async def _supervise(settings: Settings) -> None:
             hub.webhooks = lambda: webhooks.states
             for name, hook in webhooks.hooks.items():
                 supervisor.tend(f"webhook {name}", hook.run)
+            hub.webhooks = lambda: webhooks.states
         else:
             await hub.debts.keep(())
         if settings.mqtt is not None and settings.mqtt.url is not None:
