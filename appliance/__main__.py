@@ -178,7 +178,6 @@ async def _supervise(settings: Settings) -> None:
 
             webhooks = WebhookDoor(hub, settings.webhooks)
             await webhooks.settle()
-            hub.webhooks = lambda: webhooks.states
             for name, hook in webhooks.hooks.items():
                 supervisor.tend(f"webhook {name}", hook.run)
             hub.webhooks = lambda: webhooks.states
