@@ -93,6 +93,11 @@ class Roster:
         """What is known of a modem."""
         return next((status for known, status in self._statuses.items() if known == imei), None)
 
+    @property
+    def statuses(self) -> list[ModemStatus]:
+        """How each modem is that has said who it is."""
+        return list(self._statuses.values())
+
     def views(self) -> dict[str, dict[str, Any]]:
         """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
         return {imei: self._view(status) for imei, status in self._statuses.items()}
@@ -124,6 +129,11 @@ class Roster:
             "port": status.port,
             "profile": status.profile,
         }
+
+    @property
+    def version(self) -> int:
+        """Which state of the roster this is; another one after each change."""
+        return self._version
 
     async def changed(self, version: int) -> int:
         """Wait until the roster is not at ``version`` any more; returns where it is."""

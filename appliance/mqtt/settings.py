@@ -51,7 +51,7 @@ class HomeAssistantSettings(BaseModel):
 class MqttSettings(BaseModel):
     """One broker, and how to speak to it. Without ``url`` there is no MQTT door."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     url: str | None = None
     """``mqtt://host[:1883]``, or ``mqtts://host[:8883]`` for TLS with verification."""

@@ -48,6 +48,7 @@ __all__ = [
     "deliver",
     "give_up",
     "inbox",
+    "inbox_before",
     "latest",
     "received_view",
     "removed",
@@ -364,6 +365,20 @@ def inbox(
     else:
         rows = db.execute(
             "SELECT * FROM received WHERE sender = ? AND seq > ? ORDER BY seq LIMIT ?", (sender, since_seq, limit)
+        )
+    return [_view(row) for row in rows]
+
+
+def inbox_before(
+    db: sqlite3.Connection, *, before: int = 0, limit: int = 100, sender: str | None = None
+) -> list[dict[str, Any]]:
+    """What was received before the seq ``before`` (0: all of it), newest first, as ``received_view``."""
+    ceiling = before or 1 << 62
+    if sender is None:
+        rows = db.execute("SELECT * FROM received WHERE seq < ? ORDER BY seq DESC LIMIT ?", (ceiling, limit))
+    else:
+        rows = db.execute(
+            "SELECT * FROM received WHERE sender = ? AND seq < ? ORDER BY seq DESC LIMIT ?", (sender, ceiling, limit)
         )
     return [_view(row) for row in rows]
 

@@ -61,6 +61,19 @@ async def test_a_modem_of_an_earlier_life_is_not_left_online(home: House, raw: R
         raw.vanish()
 
 
+async def test_the_door_knows_whether_there_is_a_link(home: House, raw: RawBroker) -> None:
+    async with opened(mqtt_door(home.hub, raw.url, time=Time())) as door:
+        assert not door.connected
+        peer = await raw.peer()
+        await peer.welcome()
+        await peer.published("modemhub/status")
+        assert door.connected
+        link = door._link
+        raw.vanish()
+        await link.ended.wait()
+        assert not door.connected
+
+
 async def test_what_is_retained_is_told_on_every_link(home: House, raw: RawBroker) -> None:
     time = Time()
     async with opened(mqtt_door(home.hub, raw.url, time=time)) as door:

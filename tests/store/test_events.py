@@ -1,4 +1,4 @@
-"""What the doors ask of the event table and the inbox beside the events themselves."""
+"""What the doors ask of the event table and the inbox beside the events in their order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.store import events, inbound, outbound
+from appliance.store import events, inbound, outbound, troubles
 from appliance.store.clock import DAY_MS
 from appliance.types import Imei
 from tests.store.bench import ALICE, SIM, Store
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ONE, OTHER = Imei("490154203237518"), Imei("356938035643809")
+ONE, TWO = Imei("490154203237518"), Imei("356938035643809")
 
 
 @pytest.fixture
@@ -23,6 +23,53 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "hub.db")
     yield store
     store.close()
+
+
+def step(store: Store, imei: Imei, rung: int, outcome: str = "no_effect") -> None:
+    told = {"modem": imei, "rung": rung, "outcome": outcome}
+    store.write(troubles.remember, place="usb 1-1", imei=imei, memory={}, told=told)
+
+
+def test_recoveries_are_of_one_modem_the_newest_first_in_pages(store: Store) -> None:
+    for rung in (1, 2, 3):
+        step(store, ONE, rung)
+        step(store, TWO, rung + 10)
+    store.write(events.record, "call", ONE, {"rung": 99})
+    page = store.read(events.recoveries, ONE, limit=2)
+    assert [event.body["rung"] for event in page] == [3, 2]
+    page = store.read(events.recoveries, ONE, before=page[-1].seq, limit=2)
+    assert [event.body["rung"] for event in page] == [1]
+    assert store.read(events.recoveries, ONE, before=page[-1].seq) == []
+
+
+def test_what_has_happened_is_counted_from_where_it_was_counted_last(store: Store) -> None:
+    store.accept(store.message())
+    store.send(1)
+    step(store, ONE, 3, "helped")
+    newest, counts = store.read(events.tally, 0)
+    assert counts == {
+        ("message", "queued"): 1,
+        ("message", "submitting"): 1,
+        ("message", "submitted"): 1,
+        ("recovery", "3 helped"): 1,
+    }
+    assert store.read(events.tally, newest) == (newest, {})
+    store.write(events.record, "call", ONE, {})
+    assert store.read(events.tally, newest)[1] == {("call", ""): 1}
+
+
+def test_that_no_report_came_is_not_counted_as_a_second_submission(store: Store) -> None:
+    body = {"state": "submitted", "reason": {"code": "no_report"}}
+    store.write(events.record, "message", "out_1", body)
+    store.write(events.record, "message", "out_1", {"state": "submitted", "reason": None})
+    assert store.read(events.tally, 0)[1] == {("message", "submitted"): 1}
+
+
+def test_every_doors_cursor_is_told(store: Store) -> None:
+    assert store.read(events.cursors) == {}
+    store.write(events.advance, "mqtt", 3)
+    store.write(events.advance, "hook", 5)
+    assert store.read(events.cursors) == {"hook": 5, "mqtt": 3}
 
 
 def receive(store: Store, raw: str, *, imei: Imei = ONE) -> str:
@@ -74,6 +121,6 @@ def test_the_latest_of_each_modem(store: Store) -> None:
     assert store.read(inbound.latest, modem=ONE) is None
     receive(store, "AA")
     mine = receive(store, "BB")
-    others = receive(store, "CC", imei=OTHER)
+    others = receive(store, "CC", imei=TWO)
     assert (store.read(inbound.latest, modem=ONE) or {})["id"] == mine
-    assert (store.read(inbound.latest, modem=OTHER) or {})["id"] == others
+    assert (store.read(inbound.latest, modem=TWO) or {})["id"] == others
