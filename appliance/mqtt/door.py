@@ -100,7 +100,7 @@ SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
 link."""
 
-HEALTH_EVERY = 5.0
+HEALTH_EVERY = 6.0
 COUNT_EVERY = 15.0
 """Seconds between looks at how the hub is, and at what happened today: that reads all of the day's events."""
 
