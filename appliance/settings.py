@@ -16,8 +16,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from appliance.errors import SettingsError
 from appliance.http.settings import HttpSettings
@@ -30,23 +36,30 @@ from appliance.hub.settings import (
     RecoverySettings,
     SimSettings,
 )
-from appliance.mqtt.settings import MqttSettings
+from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
+from appliance.webhooks.settings import WebhookName, WebhookSettings
 
-__all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "load", "shown"]
+__all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "shown"]
 
 DEFAULT_FILE = Path("/etc/modemhub/modemhub.toml")
 
 ENVIRONMENT = "MODEMHUB_"
 
-NOT_SETTINGS = frozenset({"MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"})
-"""Environment variables of ours that are no settings: the file to read, and the tests' crash point."""
+NOT_SETTINGS = frozenset(
+    {
+        *("MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"),
+        *("MODEMHUB_URL", "MODEMHUB_TOKEN", "MODEMHUB_CA", "MODEMHUB_FINGERPRINT"),
+    }
+)
+"""Environment variables of ours that are no settings: the file to read, the tests' crash point, and the hub that the
+command line speaks to (``appliance.shell``)."""
 
 
 class LogSettings(BaseModel):
     """What is written to standard error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """``debug`` shows the dialogue with the modems, and so the texts: not for every day."""
@@ -56,11 +69,16 @@ class Settings(BaseSettings):
     """Everything that a user may set."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__", hide_input_in_errors=True
+        extra="forbid",
+        env_prefix=ENVIRONMENT,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     mqtt: MqttSettings | None = None
     """Absent: no MQTT door."""
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()
@@ -70,7 +88,10 @@ class Settings(BaseSettings):
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     contacts: ContactsSettings = {}
+    webhooks: dict[WebhookName, WebhookSettings] = {}
     log: LogSettings = LogSettings()
+    _given: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
+    """What each source said, the one that wins first."""
 
     @classmethod
     def settings_customise_sources(
@@ -79,17 +100,21 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not a source of ours
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours knows sections
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Earlier wins: secrets, environment, then what :func:`load` read from the TOML file."""
-        secrets = NestedSecretsSettingsSource(
-            file_secret_settings,
-            secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"),
-            secrets_dir_missing="ok",
-            secrets_nested_delimiter="__",
-            secrets_prefix="",
-        )
-        return secrets, env_settings, init_settings
+        return _secrets(), env_settings, init_settings
+
+
+def _secrets() -> NestedSecretsSettingsSource:
+    """The secrets directory, as systemd sets it."""
+    return NestedSecretsSettingsSource(
+        Settings,  # type: ignore[arg-type] # the settings class will do, says the library
+        secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"),
+        secrets_dir_missing="ok",
+        secrets_nested_delimiter="__",
+        secrets_prefix="",
+    )
 
 
 def load(file: Path | None = None) -> Settings:
@@ -124,12 +149,61 @@ def load(file: Path | None = None) -> Settings:
         raise SettingsError("\n".join([*(_line(problem, path) for problem in error.errors()), *strangers])) from error
     if strangers:
         raise SettingsError("\n".join(strangers))
+    settings._given = {"secrets": _secrets()(), "environment": EnvSettingsSource(Settings)(), "file": content}  # noqa: SLF001 - its own module
     return settings
 
 
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings as JSON, every secret as ``**********``."""
     return settings.model_dump(mode="json")
+
+
+def explained(settings: Settings) -> list[dict[str, Any]]:
+    """Each setting by its own: ``key``, ``value``, ``source``, ``secret``, ``description``; secrets masked.
+
+    A section that is absent is one setting without a value; a list is one setting.
+    """
+    told: list[dict[str, Any]] = []
+    _explain(settings, shown(settings), (), settings._given, told)  # noqa: SLF001 - its own module
+    return told
+
+
+def _explain(
+    settings: Any, value: Any, path: tuple[str, ...], given: dict[str, dict[str, Any]], told: list[dict[str, Any]]
+) -> None:
+    """Append the settings below one model or mapping."""
+    fields = type(settings).model_fields if isinstance(settings, BaseModel) else {}
+    names = fields or settings
+    for name in names:
+        here = (*path, name)
+        inner = getattr(settings, name) if fields else settings[name]
+        if isinstance(inner, BaseModel) or (isinstance(inner, dict) and inner):
+            _explain(inner, value[name], here, given, told)
+            continue
+        told.append(
+            {
+                "key": ".".join(f'"{step}"' if "." in step else step for step in here),
+                "value": value[name],
+                "source": next((source for source, content in given.items() if _has(content, here)), "default"),
+                "secret": isinstance(inner, SecretStr)
+                or (name in fields and "SecretStr" in str(fields[name].annotation)),
+                "description": _words(fields[name].description) if name in fields else None,
+            }
+        )
+
+
+def _has(content: Any, path: tuple[str, ...]) -> bool:
+    """Whether a source says something of the setting at ``path``."""
+    for step in path:
+        if not isinstance(content, dict) or step not in content:
+            return False
+        content = content[step]
+    return True
+
+
+def _words(description: str | None) -> str | None:
+    """A docstring as a sentence for a person."""
+    return None if description is None else " ".join(description.replace("``", "`").split())
 
 
 def _line(problem: Any, path: Path) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.errors import SettingsError
-from appliance.settings import load, shown
+from appliance.settings import Settings, explained, load, shown
+from appliance.store import claim, tokens, visit
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +161,61 @@ def test_config_show_and_schema_are_json(tmp_path: Path, capsys: pytest.CaptureF
     assert "mqtt" in json.loads(capsys.readouterr().out)["properties"]
 
 
-@pytest.mark.parametrize("name", ["mqtt", "", "a\nb", "x" * 65])
+def test_each_setting_is_explained_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "mqtt__password").write_text("secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(secrets))
+    monkeypatch.setenv("MODEMHUB_POLICY__SIM_DAILY_CAP", "7")
+    settings = load(
+        write(
+            tmp_path,
+            """
+            [mqtt]
+            url = "mqtt://127.0.0.1"
+            username = "hub"
+            [sims."8944100000000000018"]
+            pin = "1234"
+            [contacts]
+            anna = "+447700900123"
+            [[modems]]
+            port = "/dev/serial0"
+            """,
+        )
+    )
+    (tmp_path / "modemhub.toml").unlink()  # what is told is what is in force
+    told = {each["key"]: each for each in explained(settings)}
+    assert {key: (each["value"], each["source"], each["secret"]) for key, each in told.items()}.items() >= {
+        "mqtt.url": ("mqtt://127.0.0.1", "file", False),
+        "mqtt.password": ("**********", "secrets", True),
+        "mqtt.base_topic": ("modemhub", "default", False),
+        "mqtt.ca": (None, "default", False),
+        "policy.sim_daily_cap": (7, "environment", False),
+        "sims.8944100000000000018.pin": ("**********", "file", True),
+        "contacts.anna": ("+447700900123", "file", False),
+        "log.level": ("info", "default", False),
+    }.items()
+    assert told["modems"]["source"] == "file"
+    assert told["modems"]["value"][0]["port"] == "/dev/serial0"
+    assert "no token can raise it" in told["policy.sim_daily_cap"]["description"]
+    assert told["mqtt.password"]["description"] is None
+    assert "secret" not in json.dumps([each["value"] for each in told.values()])
+    assert "1234" not in json.dumps([each["value"] for each in told.values()])
+
+
+def test_a_section_that_is_absent_is_a_setting_without_a_value(tmp_path: Path) -> None:
+    told = {each["key"]: each for each in explained(load(write(tmp_path, "")))}
+    assert (told["mqtt"]["value"], told["mqtt"]["source"]) == (None, "default")
+    assert all(each["source"] == "default" for each in told.values())
+    assert (told["sims"]["value"], told["contacts"]["value"], told["modems"]["value"]) == ({}, {}, [])
+
+
+def test_every_setting_but_secrets_and_names_says_what_it_is_or_is_plain() -> None:
+    described = [each for each in explained(Settings()) if each["description"]]
+    assert len(described) > 20
+
+
+@pytest.mark.parametrize("name", ["mqtt", "command-line-1", "", "a\nb", "x" * 65])
 def test_a_token_cannot_be_named_as_what_is_none(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["token", "create", "--name", name, "--scope", "send"])
@@ -176,6 +231,34 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
     assert main(["token", "revoke", "--name", "door", *config]) == 0
     assert main(["token", "list", *config]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_token_has_bounds_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", str(write(tmp_path, f'[store]\npath = "{tmp_path}/hub.db"'))]
+    create = ["token", "create", "--name", "door", "--scope", "send"]
+    assert main([*create, "--per-minute", "5", "--daily-cap", "0", *config]) == 0
+    capsys.readouterr()
+    with visit(tmp_path / "hub.db") as store:
+        (token,) = store.read(tokens.tokens)
+    assert (token.per_minute, token.daily_cap) == (5, 0)
+    for wrong in (["--per-minute", "0"], ["--daily-cap", "-1"], ["--per-minute", "1.5"], ["--per-minute", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*create, *wrong, *config])
+        assert ended.value.code == 2
+
+
+def test_making_a_token_removes_the_claim_and_a_passing_one_does_not(tmp_path: Path) -> None:
+    config = ["--config", str(write(tmp_path, f'[store]\npath = "{tmp_path}/hub.db"'))]
+    (tmp_path / "CLAIM.txt").write_text("mhc_x")
+    with visit(tmp_path / "hub.db") as store:
+        assert store.write(claim.begin, b"c" * 32)
+        store.write(tokens.create, name=f"{tokens.PASSING}1", scopes=["send"], digest=b"d" * 32)
+        assert store.read(claim.digest) == b"c" * 32
+    assert main(["token", "create", "--name", "me", "--scope", "admin", *config]) == 0
+    assert not (tmp_path / "CLAIM.txt").exists()
+    with visit(tmp_path / "hub.db") as store:
+        assert store.read(claim.digest) is None
+        assert not store.write(claim.begin, b"e" * 32)
 
 
 @pytest.mark.parametrize(

@@ -1,132 +1,38 @@
-"""What each route does: a handler reads its request, asks the hub, returns JSON; refusals are raised as Rejected."""
+"""What the routes of messages, inbox, modems and events do: a handler reads its request, asks the hub, returns JSON.
+
+Refusals are raised as Rejected. What the owner does with the hub itself is in ``ownership``, how the hub is in
+``health``.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.errors import Rejected
 from appliance.http.auth import allows
-from appliance.http.tail import server_sent
-from appliance.hub import SendCommand, read_model, read_query
-from appliance.types import SegmentState
+from appliance.http.call import reply
+from appliance.http.requests import (
+    EventsQuery,
+    InboxQuery,
+    MessagesQuery,
+    NoQuery,
+    RecoveriesQuery,
+    UssdRequest,
+    WaitQuery,
+)
+from appliance.http.tail import modem_told, server_sent
+from appliance.hub import SendCommand
 
 if TYPE_CHECKING:
-    from appliance.http.door import HttpDoor
-    from appliance.hub import Client, Event, Hub
-
-__all__ = [
-    "Call",
-    "EventsQuery",
-    "InboxQuery",
-    "MessagesQuery",
-    "NoQuery",
-    "UssdRequest",
-    "WaitQuery",
-]
-
-Model = TypeVar("Model", bound=BaseModel)
+    from appliance.http.call import Call
+    from appliance.hub import Event
 
 EVENTS_AT_ONCE = 200
 
-SEES_ALL = frozenset({"status"})
-"""Who sees messages that are not its own."""
-
-State = Literal[
-    "queued", "submitting", "submitted", "delivered", "undelivered", "failed", "expired", "cancelled", "in_doubt"
-]
-assert set(get_args(State)) == set(SegmentState)
-
-
-class _Query(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NoQuery(_Query):
-    """No query parameter is known."""
-
-
-class WaitQuery(_Query):
-    """``?wait=``."""
-
-    wait: Annotated[float, Field(ge=0, le=60)] = 0
-    """Seconds to wait for the message's end before the answer."""
-
-
-class UssdRequest(BaseModel):
-    """The body of a USSD request."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    text: Annotated[str, Field(min_length=1, max_length=182)] | None
-    """``*100#``, or the answer to what the network asked; null ends the session. 182: 23.038 §5."""
-
-
-class MessagesQuery(_Query):
-    """Filters and page of ``GET /messages``."""
-
-    state: State | None = None
-    to: Annotated[str, Field(min_length=1, max_length=40)] | None = None
-    before: Annotated[int, Field(ge=1)] | None = None
-    """``next`` of the page before."""
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-
-
-class InboxQuery(_Query):
-    """Filters and page of ``GET /inbox``."""
-
-    since_seq: Annotated[int, Field(ge=0)] = 0
-    """Only what came after it; ``next`` of the page before."""
-    sender: Annotated[str, Field(min_length=1, max_length=40)] | None = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-
-
-class EventsQuery(_Query):
-    """``?after=``."""
-
-    after: Annotated[int, Field(ge=0)] | None = None
-    """Replay what came after this event; ``Last-Event-ID`` wins. Absent: from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One authorised request."""
-
-    request: web.Request
-    client: Client
-    token: str
-    door: HttpDoor
-
-    @property
-    def hub(self) -> Hub:
-        """The hub."""
-        return self.door.hub
-
-    @property
-    def owner(self) -> str | None:
-        """Whose messages this client sees: None is everybody's."""
-        return None if allows(self.client, SEES_ALL) else self.client.name
-
-    def query(self, model: type[Model]) -> Model:
-        """The query string, read."""
-        return read_query(model, self.request.query.items())
-
-    async def body(self, model: type[Model]) -> Model:
-        """The JSON body, read."""
-        if self.request.content_type != "application/json":
-            raise Rejected("unsupported_media_type", "send Content-Type: application/json")
-        return read_model(model, await self.request.read())
-
-
-def reply(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON response."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
-
+SIGNAL_EVERY = 60
+"""Seconds between two samples of a signal, as the hub takes them."""
 
 # ---------------------------------------------------------------------- messages
 
@@ -135,6 +41,8 @@ async def send(call: Call) -> web.StreamResponse:
     """Accept a message, durably, and answer with it."""
     wait = call.query(WaitQuery).wait
     command = await call.body(SendCommand)
+    if call.client.per_minute is not None:
+        call.door.pace.take(call.client.name, call.hub.numbers(command), per_minute=call.client.per_minute)
     sent = await call.hub.send(
         command,
         client=call.client.name,
@@ -174,9 +82,14 @@ async def preview(call: Call) -> web.StreamResponse:
 async def messages(call: Call) -> web.StreamResponse:
     """A page of outbound messages, the newest first."""
     query = call.query(MessagesQuery)
-    to = None if query.to is None else "+" + query.to[1:] if query.to.startswith(" ") else query.to
+    to = None if query.to is None else _number(call, query.to)
     page = await call.hub.messages(state=query.state, to=to, client=call.owner, before=query.before, limit=query.limit)
     return reply({"messages": page.items, "next": page.next})
+
+
+def _number(call: Call, given: str) -> str:
+    """A number as the journal spells it; a ``+`` that was not escaped came as a space."""
+    return call.hub.spelled("+" + given[1:] if given.startswith(" ") else given)
 
 
 async def message(call: Call) -> web.StreamResponse:
@@ -199,9 +112,13 @@ async def cancel(call: Call) -> web.StreamResponse:
 
 
 async def inbox(call: Call) -> web.StreamResponse:
-    """A page of received messages, the oldest first."""
+    """A page of received messages: the oldest first, or with ``before`` the newest first."""
     query = call.query(InboxQuery)
-    page = await call.hub.inbox(since_seq=query.since_seq, sender=query.sender, limit=query.limit)
+    sender = None if query.sender is None else _number(call, query.sender)
+    if query.before is not None:
+        page = await call.hub.inbox_before(query.before, sender=sender, limit=query.limit)
+    else:
+        page = await call.hub.inbox(since_seq=query.since_seq or 0, sender=sender, limit=query.limit)
     return reply({"messages": page.items, "next": page.next})
 
 
@@ -228,6 +145,23 @@ async def modem(call: Call) -> web.StreamResponse:
     call.query(NoQuery)
     imei = call.request.match_info["imei"]
     return reply({"imei": imei, **_modem(call, imei)})
+
+
+async def signal(call: Call) -> web.StreamResponse:
+    """A modem's signal over the last day."""
+    call.query(NoQuery)
+    imei = call.request.match_info["imei"]
+    _modem(call, imei)
+    return reply({"every": SIGNAL_EVERY, "samples": call.hub.signal(imei)})
+
+
+async def recoveries(call: Call) -> web.StreamResponse:
+    """What was done against a modem's troubles, the newest first."""
+    query = call.query(RecoveriesQuery)
+    imei = call.request.match_info["imei"]
+    _modem(call, imei)
+    page = await call.hub.recoveries(imei, before=query.before, limit=query.limit)
+    return reply({"recoveries": page.items, "next": page.next})
 
 
 async def restart_modem(call: Call) -> web.StreamResponse:
@@ -263,13 +197,14 @@ def _modem(call: Call, imei: str) -> dict[str, Any]:
     return state
 
 
-# ---------------------------------------------------------------------- events and health
+# ---------------------------------------------------------------------- events
 
 
 async def events(call: Call) -> web.StreamResponse:
     """The events that the scopes allow, as an event stream (HTML Living Standard §9.2), until one side ends it."""
     after = _after(call)
     door = call.door
+    modems = _Modems(call)
     with door.stream():
         if after is None:
             after = call.hub.newest
@@ -277,19 +212,43 @@ async def events(call: Call) -> web.StreamResponse:
         await stream.prepare(call.request)
         try:
             await stream.write(b"retry: 2000\n\n")
+            sign_of_life = b""
             while not door.stopping.is_set():
+                if await call.hub.authenticate(call.token) is None:  # revoked meanwhile
+                    break
                 found = await call.hub.events(after, limit=EVENTS_AT_ONCE)
-                if told := b"".join(server_sent(event) for event in found if _may_see(call, event)):
+                told = b"".join(server_sent(event) for event in found if _may_see(call, event)) + modems.news()
+                if told := told or sign_of_life:
                     await stream.write(told)
+                sign_of_life = b""
                 if found:
                     after = found[-1].seq
-                elif not await door.event_or_heartbeat(after) and not door.stopping.is_set():
-                    if await call.hub.authenticate(call.token) is None:  # revoked meanwhile
-                        break
-                    await stream.write(b": still here\n\n")
+                elif not await door.news_or_heartbeat(after, modems.version):
+                    sign_of_life = b": still here\n\n"
         except ConnectionError:
             pass  # the other side has gone: nothing is left to say
         return stream
+
+
+class _Modems:
+    """What a stream has told of the modems: each at the beginning, and again when it is another."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._wanted = allows(call.client, frozenset({"status"}))
+        self._told: dict[str, dict[str, Any]] = {}
+        self.version: int | None = None
+        """Of the roster that was looked at; None: nobody wants to know."""
+
+    def news(self) -> bytes:
+        """The modems that were not told as they are now, as events without an id: they are not replayed."""
+        if not self._wanted:
+            return b""
+        self.version = self._call.hub.modems_version
+        views = self._call.hub.modems()
+        fresh = {imei: view for imei, view in views.items() if self._told.get(imei) != view}
+        self._told.update(fresh)
+        return b"".join(modem_told({"imei": imei, **view}) for imei, view in fresh.items())
 
 
 def _after(call: Call) -> int | None:
@@ -310,15 +269,3 @@ def _may_see(call: Call, event: Event) -> bool:
             return allows(call.client, frozenset({"inbox"}))
         case _:
             return allows(call.client, frozenset({"status"}))
-
-
-async def healthz(call: Call) -> web.StreamResponse:
-    """The process is alive; says nothing else, as anybody may ask."""
-    return reply({"status": call.hub.health()["status"]})
-
-
-async def readyz(call: Call) -> web.StreamResponse:
-    """200 when messages can be sent, 503 with the reasons when not."""
-    call.query(NoQuery)
-    health = call.hub.health()
-    return reply(health, status=200 if health["status"] == "ok" else 503)

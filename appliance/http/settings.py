@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["HttpSettings"]
 
@@ -13,11 +14,17 @@ __all__ = ["HttpSettings"]
 class HttpSettings(BaseModel):
     """Where the HTTP door listens, and its bounds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     listen: str | None = "127.0.0.1:8080"
     """``address:port``, ``[::]:8080`` for every address; port 0: any free one; ``off``: no HTTP door."""
-    max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 64 * 1024
+    tls: bool = False
+    """HTTPS, with a certificate that the hub makes itself at its first start, or with the one of ``cert``."""
+    cert: Path | None = None
+    """PEM file of your own certificate and its chain; it switches TLS on."""
+    key: Path | None = None
+    """PEM file of its key; absent: it stands in ``cert``."""
+    max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 128 * 1024
     """Octets of a request's body."""
     heartbeat: Annotated[float, Field(ge=1, le=300)] = 15.0
     """Seconds between comments on a silent event stream: proxies close what is silent for long."""
@@ -34,6 +41,17 @@ class HttpSettings(BaseModel):
             if not parts.hostname or parts.port is None or parts.path or parts.query or "@" in listen:
                 raise ValueError("give address and port, as in 127.0.0.1:8080 or [::]:8080")
         return listen
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.key is not None and self.cert is None:
+            raise ValueError("http.key needs http.cert")
+        return self
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it speaks TLS."""
+        return self.tls or self.cert is not None
 
     @property
     def address(self) -> tuple[str, int]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.hub import Event, Hub
 
-__all__ = ["Ends", "server_sent"]
+__all__ = ["Ends", "modem_told", "server_sent"]
 
 EVENTS_AT_ONCE = 200
 
@@ -22,6 +24,12 @@ def server_sent(event: Event) -> bytes:
     """The event as the lines of an event stream (HTML Living Standard §9.2.6)."""
     body = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))  # no line break is left in it
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {body}\n\n".encode()
+
+
+def modem_told(view: Mapping[str, Any]) -> bytes:
+    """A modem as an event of the stream: without an id, as it is told again and not replayed."""
+    body = json.dumps(view, ensure_ascii=False, separators=(",", ":"))
+    return f"event: modem\ndata: {body}\n\n".encode()
 
 
 class Ends:

@@ -7,8 +7,12 @@
     reading       what a client wrote, read strictly
     destinations  recipients in one spelling; who may be texted
     contacts      names for numbers
+    debts         what webhooks owe
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
+    diagnosis     what is wrong in plain words, and what is done about it
+    claim         how a hub that nobody owns gets its owner
+    signals       each modem's signal over the last day
     inbound       what arrives: committed raw, decoded from the row
     fleet         the modems that are run: of the settings, and found by themselves
     last_resort   the machine itself, when every modem is dead
@@ -17,23 +21,31 @@
 
 Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destination_not_allowed``, ``quota_exceeded``,
 ``idempotency_conflict``, ``not_encodable``, ``no_sim``, ``no_such_modem``, ``modem_failed``, ``not_possible``,
-``repeated``, ``not_found``, ``not_cancellable``. A full disk is :class:`~appliance.errors.StoreFull`.
+``repeated``, ``not_found``, ``not_cancellable``, ``forbidden``,
+``already_claimed``, ``token_exists``. A full disk is :class:`~appliance.errors.StoreFull`.
 """
 
+from appliance.hub.claim import Claim, new_token
 from appliance.hub.command import SendCommand
 from appliance.hub.contacts import Contact, Contacts
-from appliance.hub.hub import Client, Event, Hub, Page, Sent
+from appliance.hub.debts import Debt, Debts
+from appliance.hub.hub import Client, Event, Figures, Hub, Page, Sent
 from appliance.hub.reading import read_json, read_model, read_query, validated
 
 __all__ = [
+    "Claim",
     "Client",
     "Contact",
     "Contacts",
+    "Debt",
+    "Debts",
     "Event",
+    "Figures",
     "Hub",
     "Page",
     "SendCommand",
     "Sent",
+    "new_token",
     "read_json",
     "read_model",
     "read_query",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from typing import Annotated, Literal, Self
@@ -27,10 +26,23 @@ _Recipient = Annotated[str, Field(min_length=1, max_length=40)]
 class SendCommand(BaseModel):
     """One text (or 8-bit data) for one recipient or several."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {"to": "+447700900123", "text": "The pump has stopped"},
+                {"to": ["anna", "+447700900456"], "text": "Tank below 10 %", "ttl": 3600, "priority": 5},
+            ]
+        },
+    )
 
     to: _Recipient | Annotated[list[_Recipient], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+    """A number, a contact's name, a group's name, or a list of these."""
     text: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    """What to send; or else ``data``."""
     data: Annotated[str, Field(max_length=2 * MAX_TEXT)] | None = None
     """Base64; sent as 8-bit data instead of ``text``."""
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
@@ -42,14 +54,19 @@ class SendCommand(BaseModel):
     sim: str | None = None
     """ICCID or IMSI: only by this SIM."""
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
+    """Higher goes first."""
     ttl: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
     """Seconds: not submitted in time → expired."""
     validity: Annotated[float, Field(gt=0, le=441 * 86400)] | None = None
     """Seconds that the service centre keeps trying (TP-VP)."""
     report: bool | None = None
+    """Ask the network for a status report; absent: as the settings say."""
     encoding: Literal["auto", "gsm7", "ucs2", "translit"] = "auto"
+    """``auto`` takes whatever needs the fewest segments, ``translit`` replaces what does not fit into GSM 7-bit."""
     flash: bool = False
-    on_in_doubt: OnInDoubt | None = None
+    """Shown at once and not kept by the telephone."""
+    on_in_doubt: Annotated[OnInDoubt, Field(strict=False)] | None = None
+    """``resend``: at most once more, where nobody can know whether it was sent; ``hold``: never."""
     transaction: str | int | None = None
     """Echoed in the answer."""
 
@@ -74,7 +91,7 @@ class SendCommand(BaseModel):
             return self.text
         try:
             return base64.b64decode(self.data or "", validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, and what is not ASCII
             raise Rejected("invalid", f"data is not base64: {error}", pointer="/data") from error
 
     def fingerprint(self) -> bytes:

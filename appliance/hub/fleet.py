@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from appliance.hub.settings import DetectSettings, ModemSettings
-    from appliance.modem import ModemHost, Place, Profile, Remedy, UsbPlace
+    from appliance.modem import ModemHost, ModemStatus, Place, Profile, Remedy, UsbPlace
     from appliance.supervisor import Supervisor, Tended
     from appliance.types import Iccid
 
@@ -180,6 +180,16 @@ class Fleet:
     def states(self) -> list[ModemState]:
         """How each modem is."""
         return [modem.status.state for modem, _ in self._modems.values()]
+
+    @property
+    def statuses(self) -> list[ModemStatus]:
+        """How each modem is, also one that has not said who it is."""
+        return [modem.status for modem, _ in self._modems.values()]
+
+    @property
+    def detects(self) -> bool:
+        """Whether modems are looked for on USB."""
+        return self._detect.udev
 
     def find(self, imei: str) -> Modem:
         """The modem with this IMEI, whether it can send or not; where it was before is no place to find it.

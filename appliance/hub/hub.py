@@ -11,37 +11,42 @@ import hashlib
 import logging
 import secrets
 from dataclasses import asdict, dataclass, fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
 from appliance.errors import ModemError, Rejected, SmsEncodeError
+from appliance.hub.claim import new_token
 from appliance.hub.command import MAX_RECIPIENTS
 from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
+from appliance.hub.debts import Debts
 from appliance.hub.destinations import check_allowed, normalise
+from appliance.hub.diagnosis import Circumstances, problems
 from appliance.hub.fleet import Fleet
 from appliance.hub.inbound import Inbound
 from appliance.hub.last_resort import LastResort
 from appliance.hub.outbound import Dispatcher
 from appliance.hub.roster import Roster
 from appliance.hub.settings import DetectSettings
+from appliance.hub.signals import EVERY, Signals
 from appliance.modem import Memory
-from appliance.store import events, identity, inbound, outbound, reports, retention, sims, tokens, troubles
-from appliance.types import Iccid, Imsi, MessageId
+from appliance.store import Room, events, identity, inbound, outbound, reports, retention, sims, tokens, troubles
+from appliance.store.clock import rfc3339
+from appliance.types import Iccid, Imei, Imsi, MessageId, ModemState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from sqlite3 import Connection
 
+    from appliance.hub.claim import Claim
     from appliance.hub.command import SendCommand
     from appliance.hub.settings import ModemSettings, PolicySettings, SimSettings
     from appliance.modem import ArrivedPdu, Modem, ModemStatus, RungTaken
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
-    from appliance.types import Imei
 
-__all__ = ["Client", "Event", "Hub", "Page", "Sent"]
+__all__ = ["Client", "Event", "Figures", "Hub", "Page", "Sent"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +65,8 @@ QUEUE_TOLD_AFTER = 1.0
 TOKEN_TRUSTED_MS = 1000
 """How long a token that was looked up is believed: a client with much to send asks once a second, not once a text."""
 
+COUNTED = ("submitted", "delivered", "undelivered", "failed", "expired", "cancelled", "in_doubt")
+"""States of a message that are counted when it reaches them."""
 
 USSD_STATES = {0: "done", 1: "answer_expected", 2: "ended", 3: "busy", 4: "not_supported", 5: "timed_out"}
 """<m> of +CUSD (27.007 §7.15) in words."""
@@ -109,6 +116,29 @@ class Sent:
     messages: tuple[dict[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The hub in numbers.
+
+    Attributes:
+        since: when counting began: this start of the process (RFC 3339, UTC).
+        uptime: seconds since then.
+        events: how often what has happened since: (kind, detail) → count, as ``store.events.tally`` has it.
+        queues: segments that wait, by SIM; ``""`` are those without one.
+        lags: events that each door has yet to tell.
+        room: what the store takes on its disk, and what is left.
+        full: whether the disk was found full.
+    """
+
+    since: str
+    uptime: float
+    events: Mapping[tuple[str, str], int]
+    queues: Mapping[str, int]
+    lags: Mapping[str, int]
+    room: Room
+    full: bool
+
+
 class Hub:
     """Accepts, dispatches, receives and reports. Build it, then :meth:`start` it once."""
 
@@ -127,11 +157,18 @@ class Hub:
         contacts: Contacts | None = None,
         retention_days: float = 30.0,
         public_settings: Mapping[str, Any] | None = None,
+        claim: Claim | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.hub_id = ""
         self.version = __version__
         self.contacts = contacts or Contacts({})
+        self.claim = claim
+        """How a hub that nobody owns gets its owner; None: it is never asked."""
+        self.mqtt: Callable[[], Mapping[str, Any]] | None = None
+        """How the MQTT door is (``connected``, ``url``, ``last_error``, …), where there is one: set by who built it."""
+        self.webhooks: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+        """How each webhook is (``name``, ``pending``, ``last_error``), where there are some."""
         self._journal = journal
         self._clock = clock
         self._supervisor = supervisor
@@ -141,7 +178,14 @@ class Hub:
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
+        self.debts = Debts(journal, clock)
+        """What the webhooks owe."""
         self._roster = Roster()
+        self._signals = Signals()
+        self._started = clock.now()
+        self._started_at = rfc3339(clock.wall_ms())
+        self._counted = journal.newest
+        self._counts: dict[tuple[str, str], int] = {}
         self._fleet = Fleet(
             self,
             supervisor,
@@ -155,10 +199,12 @@ class Hub:
         self._last_resort = LastResort(journal, clock, states=lambda: self._fleet.states, reboot=reboot)
         self._dispatchers: dict[Imsi, Dispatcher] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
+        self._last_modem: dict[Imsi, Imei | None] = {}
         self._unable_since: dict[Imsi, int] = {}
         self._reference = 0
         self._tokens: dict[bytes, tuple[Client, int]] = {}
         self._queues_stale = asyncio.Event()
+        self._counting = asyncio.Lock()
         self._calls: asyncio.Queue[tuple[Imei, dict[str, Any]]] = asyncio.Queue()
 
     # ------------------------------------------------------------------ life
@@ -172,6 +218,7 @@ class Hub:
         self._reference = await self._journal.read(outbound.last_seq)
         for sim in await self._journal.read(sims.sims):
             self._seen[sim.imsi] = sim.iccid
+            self._last_modem[sim.imsi] = sim.imei
             self._unable_since[sim.imsi] = self._clock.now()
             self._dispatcher(sim.imsi)
         self._supervisor.vital("inbound", self._inbound.run)
@@ -200,7 +247,11 @@ class Hub:
 
     async def _upkeep(self) -> None:
         retained_at = self._clock.now()
+        sampled_at = -(1 << 62)
         while True:
+            if self._clock.now() - sampled_at >= EVERY * 1000:
+                sampled_at = self._clock.now()
+                self._signals.sample(rfc3339(self._clock.wall_ms()), self._roster.statuses)
             await self._sleep(UPKEEP_EVERY)
             if self._journal.on_ballast:
                 await self._journal.restore_ballast()
@@ -212,6 +263,7 @@ class Hub:
             await self._journal.write(inbound.give_up, window_ms=int(self._policy.incomplete_after * 1000))
             await self._fail_over()
             await self._last_resort.look()
+            await self._count()
             if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
                 retained_at = self._clock.now()
                 window_ms = int(self._policy.report_wait * 1000)
@@ -254,6 +306,7 @@ class Hub:
         if imsi is None:
             return
         self._seen[imsi] = status.iccid
+        self._last_modem[imsi] = status.imei
         await self._journal.write(sims.seen, imsi=imsi, iccid=status.iccid, imei=status.imei, number=status.number)
         await self._journal.write(outbound.assign, imsi, sim_cap=self._policy.sim_daily_cap)
         self._roster.able(imsi, modem)
@@ -403,7 +456,7 @@ class Hub:
     def preview(self, command: SendCommand) -> dict[str, Any]:
         """How a text would be sent: encoding, segments, what forces UCS-2, what a transliteration loses."""
         plan = self._segment(command)
-        _, recipients = self._addressed(command)
+        recipients = self.numbers(command)
         return {
             "encoding": plan.encoding.value,
             "segments": len(plan.parts),
@@ -414,9 +467,13 @@ class Hub:
                 {"character": was, "replacement": now, "position": position}
                 for was, now, position in plan.substitutions
             ],
-            "recipients": len(recipients),
-            "cost_segments": len(plan.parts) * len(recipients),
+            "recipients": recipients,
+            "cost_segments": len(plan.parts) * recipients,
         }
+
+    def numbers(self, command: SendCommand) -> int:
+        """How many numbers a command names, contacts and groups resolved: so many messages it would be."""
+        return len({self.spelled(number) for number, _, _ in self._addressed(command)[1]})
 
     async def cancel(self, message_id: str, *, client: str | None) -> dict[str, Any]:
         """Cancel what was not handed to a modem yet.
@@ -452,13 +509,16 @@ class Hub:
         return single, recipients
 
     def _recipient(self, given: str, *, pointer: str) -> str:
-        region = self._policy.region
-        if region is None:
-            home = next((country for imsi in self._seen if (country := home_country(imsi)) is not None), None)
-            region = home.region if home else None
-        recipient = normalise(given, region=region, pointer=pointer)
+        recipient = normalise(given, region=self._region(), pointer=pointer)
         check_allowed(recipient, allowed=self._policy.allowed_destinations, sims=self._seen, pointer=pointer)
         return recipient
+
+    def _region(self) -> str | None:
+        """The region in which numbers without a country code are read."""
+        if self._policy.region is not None:
+            return self._policy.region
+        home = next((country for imsi in self._seen if (country := home_country(imsi)) is not None), None)
+        return home.region if home else None
 
     def _pinned_sim(self, command: SendCommand) -> Imsi | None:
         """The SIM that the client insists on."""
@@ -525,6 +585,16 @@ class Hub:
         """One outbound message with its text, or None."""
         return await self._journal.read(outbound.message_view, MessageId(message_id), text=True)
 
+    def spelled(self, number: str) -> str:
+        """A number as the journal spells it, to look for it; what is no number stays as it is (a sender's name)."""
+        contact = self.contacts.get(number)
+        if contact is not None and len(contact.numbers) == 1:
+            number = contact.numbers[0]
+        try:
+            return normalise(number, region=self._region(), pointer="")
+        except Rejected:
+            return number
+
     async def messages(
         self,
         *,
@@ -545,6 +615,11 @@ class Hub:
         rows = await self._journal.read(inbound.inbox, since_seq=since_seq, sender=sender, limit=limit)
         return Page(rows, rows[-1]["seq"] if len(rows) == limit else None)
 
+    async def inbox_before(self, before: int = 0, *, sender: str | None = None, limit: int = 50) -> Page:
+        """Received messages before the seq ``before`` (0: all), the newest first."""
+        rows = await self._journal.read(inbound.inbox_before, before=before, sender=sender, limit=limit)
+        return Page(rows, rows[-1]["seq"] if len(rows) == limit else None)
+
     async def received(self, message_id: str) -> dict[str, Any] | None:
         """One received message, or None."""
         return await self._journal.read(inbound.received_view, MessageId(message_id))
@@ -559,13 +634,60 @@ class Hub:
                 return
             since_seq = page.next
 
+    def signal(self, imei: str) -> list[dict[str, Any]]:
+        """A modem's signal over the last day, one sample for each ``signals.EVERY`` seconds, oldest first."""
+        return [
+            {"at": sample.at, "dbm": sample.dbm, "state": sample.state.value} for sample in self._signals.of(Imei(imei))
+        ]
+
+    async def recoveries(self, imei: str, *, before: int = 0, limit: int = 50) -> Page:
+        """What was done against a modem's troubles, the newest first; ``next`` is the ``before`` of the next page."""
+        rows = await self._journal.read(events.recoveries, imei, before=before, limit=limit)
+        told = ("rung", "name", "reason", "seconds", "outcome", "detail")
+        items = [{"seq": row.seq, "at": row.at, **{name: row.body.get(name) for name in told}} for row in rows]
+        return Page(items, rows[-1].seq if len(rows) == limit else None)
+
     def modems(self) -> dict[str, dict[str, Any]]:
         """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
         return self._roster.views()
 
+    @property
+    def modems_version(self) -> int:
+        """Which version of the roster :meth:`modems` tells."""
+        return self._roster.version
+
     async def modems_changed(self, version: int) -> int:
         """Wait until the roster is at another version than ``version`` (-1: returns at once); returns it."""
         return await self._roster.changed(version)
+
+    def modem_of(self, sim: str | None) -> str | None:
+        """The IMEI of the modem in which this SIM (IMSI) is, or was seen last."""
+        return None if sim is None else self._last_modem.get(Imsi(sim))
+
+    async def latest(self, imei: str) -> dict[str, Any] | None:
+        """What this modem received last, or None."""
+        return await self._journal.read(inbound.latest, modem=imei)
+
+    def time(self) -> str:
+        """The time of now as it is shown: RFC 3339, UTC."""
+        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).isoformat(timespec="milliseconds")
+
+    async def today(self) -> dict[str, int]:
+        """How many messages were ``sent``, ``received`` and ``failed`` since midnight by this machine's clock."""
+        now = datetime.fromtimestamp(self._clock.wall_ms() / 1000).astimezone()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return await self._journal.read(events.tally_of_day, since_at=int(midnight.timestamp() * 1000))
+
+    def forget_modem(self, imei: str) -> None:
+        """A modem that is not here will not come back: it is told of no more.
+
+        Raises:
+            Rejected: ``not_possible``: it is here.
+        """
+        status = self._roster.status(imei)
+        if status is not None and status.state is not ModemState.GONE:
+            raise Rejected("not_possible", "this modem is here: unplug it first", pointer="/modem")
+        self._roster.forget(imei)
 
     async def restart_modem(self, imei: str) -> None:
         """Restart a modem by its own command.
@@ -622,6 +744,11 @@ class Hub:
             "settings": dict(self._public_settings),
         }
 
+    @property
+    def disk_full(self) -> bool:
+        """Whether nothing new is accepted because the disk is full."""
+        return self._journal.on_ballast
+
     def health(self) -> dict[str, Any]:
         """``ok`` when every configured modem can send and nothing is wrong with the store."""
         problems = [
@@ -640,6 +767,113 @@ class Hub:
             "hub_id": self.hub_id,
         }
 
+    async def status(self) -> dict[str, Any]:
+        """How the hub is, what is wrong in plain words and what is done about it; the JSON of ``GET /status``."""
+        figures = await self.figures()
+        statuses = self._fleet.statuses
+        mqtt = None if self.mqtt is None else dict(self.mqtt())
+        webhooks = [] if self.webhooks is None else [dict(each) for each in self.webhooks()]
+        quarantined = self._journal.quarantined
+        wrong = problems(
+            Circumstances(
+                modems=statuses,
+                remarks=self._fleet.remarks,
+                detects=self._fleet.detects,
+                failing={
+                    tended.name: tended.last_error or ""
+                    for tended in self._supervisor.tended.values()
+                    if tended.waiting
+                },
+                unassigned=figures.queues.get("", 0),
+                full=figures.full,
+                free=figures.room.free or None,
+                quarantined=None if quarantined is None else f"corrupt/{quarantined.name}",
+                mqtt=mqtt,
+                webhooks=webhooks,
+            )
+        )
+        return {
+            "hub_id": self.hub_id,
+            "version": self.version,
+            "started_at": figures.since,
+            "uptime_seconds": int(figures.uptime),
+            "status": "degraded" if wrong else "ok",
+            "problems": [asdict(problem) for problem in wrong],
+            "modems": {
+                "ready": sum(status.state is ModemState.READY for status in statuses),
+                "known": len(statuses),
+            },
+            "queue": sum(figures.queues.values()),
+            "store": {
+                "bytes": figures.room.taken,
+                "free_bytes": figures.room.free,
+                "full": figures.full,
+            },
+            "counters": {
+                "since": figures.since,
+                "accepted": figures.events.get(("message", "queued"), 0),
+                "received": figures.events.get(("received", ""), 0),
+                "calls": figures.events.get(("call", ""), 0),
+                **{state: figures.events.get(("message", state), 0) for state in COUNTED},
+            },
+            "mqtt": mqtt,
+            "webhooks": webhooks,
+        }
+
+    async def figures(self) -> Figures:
+        """The hub in numbers."""
+        await self._count()
+        cursors = await self._journal.read(events.cursors)
+        newest = self._journal.newest
+        return Figures(
+            since=self._started_at,
+            uptime=(self._clock.now() - self._started) / 1000,
+            events=dict(self._counts),
+            queues=await self._journal.read(outbound.queue_depths),
+            lags={door: max(0, newest - seq) for door, seq in cursors.items()},
+            room=self._journal.room(),
+            full=self._journal.on_ballast,
+        )
+
+    async def _count(self) -> None:
+        """Count what has happened since it was counted last; an idle hub reads nothing for it."""
+        if self._journal.newest > self._counted:
+            async with self._counting:
+                self._counted, fresh = await self._journal.read(events.tally, self._counted)
+                for what, many in fresh.items():
+                    self._counts[what] = self._counts.get(what, 0) + many
+
+    # ------------------------------------------------------------------ tokens
+
+    async def tokens(self) -> list[dict[str, Any]]:
+        """The tokens that are valid, by name, without what they are."""
+        return [_token_view(token) for token in await self._journal.read(tokens.tokens)]
+
+    async def create_token(
+        self, *, name: str, scopes: Collection[str], per_minute: int | None = None, daily_cap: int | None = None
+    ) -> dict[str, Any]:
+        """Make a token; returns it as :meth:`tokens` has it, with ``token``: told this once, only its digest is kept.
+
+        Raises:
+            Rejected: ``token_exists``.
+        """
+        token = new_token()
+        digest = hashlib.sha256(token.encode()).digest()
+        since = await self._journal.write(
+            tokens.create, name=name, scopes=scopes, digest=digest, per_minute=per_minute, daily_cap=daily_cap
+        )
+        made = tokens.Token(name, frozenset(scopes), since, per_minute, daily_cap)
+        return {**_token_view(made), "token": token}
+
+    async def revoke_token(self, name: str) -> None:
+        """Revoke a token; from here on it lets nobody in.
+
+        Raises:
+            Rejected: ``not_found``.
+        """
+        await self._journal.write(tokens.revoke, name=name)
+        self._tokens = {digest: known for digest, known in self._tokens.items() if known[0].name != name}
+
     # ------------------------------------------------------------------ events and cursors
 
     async def events(self, after: int, *, limit: int = 100, kinds: Collection[str] | None = None) -> list[Event]:
@@ -655,17 +889,21 @@ class Hub:
         """Return as soon as an event with a higher seq than ``after`` is committed."""
         await self._journal.committed(after)
 
-    async def cursor(self, door: str) -> int:
-        """How far a door has told; a new door begins at the newest event."""
+    async def cursor(self, door: str, *, begin: int | None = None) -> int:
+        """How far a door has told; a new door begins at the newest event, or at ``begin``."""
         known = await self._journal.read(events.cursor, door)
         if known is None:
-            known = await self._journal.read(events.last)
+            known = await self._journal.read(events.last) if begin is None else begin
             await self._journal.write(events.advance, door, known)
         return known
 
     async def advance(self, door: str, seq: int) -> None:
         """A door has told everything up to ``seq``; durable."""
         await self._journal.write(events.advance, door, seq)
+
+    async def stale(self, seq: int, *, seconds: float) -> int:
+        """The seq up to which everything after ``seq`` is older than so many seconds."""
+        return await self._journal.read(events.stale, seq, before_hub=self._clock.now() - int(seconds * 1000))
 
     async def forget_door(self, door: str) -> None:
         """A door is switched off: nothing is kept for it any more."""
@@ -697,6 +935,16 @@ def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | 
             body = inbound.received_view(db, MessageId(row.subject)) or body
         told.append(Event(row.seq, row.kind, row.subject, row.at, body))
     return told
+
+
+def _token_view(token: tokens.Token) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "created_at": token.created_at,
+        "per_minute": token.per_minute,
+        "daily_cap": token.daily_cap,
+    }
 
 
 async def _refusing(doing: Awaitable[T]) -> T:

@@ -1,7 +1,7 @@
 """PURE: what a client wrote, read strictly; the same for every door.
 
 What two readers could understand differently is refused, because it costs money and cannot be taken back: a name given
-twice, NaN, anything after the value, octets that are not UTF-8, unknown names.
+twice, NaN, anything after the value, octets that are not UTF-8, half a character (a lone surrogate), unknown names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ def read_json(octets: bytes) -> Any:
         Rejected: ``invalid``.
     """
     try:
-        return json.loads(octets, object_pairs_hook=_pairs, parse_constant=_constant)
+        value = json.loads(octets.decode("utf-8-sig"), object_pairs_hook=_pairs, parse_constant=_constant)
+        if b"\\u" in octets:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Rejected("invalid", "there is half a character in it (a lone surrogate): that is no text") from error
     except UnicodeDecodeError as error:
         raise Rejected("invalid", f"this is not UTF-8 at octet {error.start}") from error
     except RecursionError as error:
@@ -40,6 +44,7 @@ def read_json(octets: bytes) -> Any:
         raise Rejected("invalid", f"this is not JSON: {error.msg} at character {error.pos}") from error
     except ValueError as error:  # a number of thousands of digits
         raise Rejected("invalid", f"this is not JSON: {error}") from error
+    return value
 
 
 def read_model(model: type[Model], octets: bytes) -> Model:

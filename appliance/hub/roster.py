@@ -45,6 +45,13 @@ class Roster:
             self._statuses[status.imei] = status
             self._bump()
 
+    def forget(self, imei: str) -> None:
+        """This modem is not expected any more."""
+        for known in [known for known in self._statuses if known == imei]:
+            del self._statuses[known]
+            self._places.pop(known, None)
+            self._bump()
+
     def touch(self) -> None:
         """Something beside the modems is another: what is plugged in and cannot be used."""
         self._bump()
@@ -86,6 +93,11 @@ class Roster:
         """What is known of a modem."""
         return next((status for known, status in self._statuses.items() if known == imei), None)
 
+    @property
+    def statuses(self) -> list[ModemStatus]:
+        """How each modem is that has said who it is."""
+        return list(self._statuses.values())
+
     def views(self) -> dict[str, dict[str, Any]]:
         """IMEI → the JSON of ``modemhub/modem/<imei>/state``, with ``available``."""
         return {imei: self._view(status) for imei, status in self._statuses.items()}
@@ -117,6 +129,11 @@ class Roster:
             "port": status.port,
             "profile": status.profile,
         }
+
+    @property
+    def version(self) -> int:
+        """Which state of the roster this is; another one after each change."""
+        return self._version
 
     async def changed(self, version: int) -> int:
         """Wait until the roster is not at ``version`` any more; returns where it is."""

@@ -27,7 +27,7 @@ __all__ = [
 class PolicySettings(BaseModel):
     """What may be sent, how often it is tried, and what happens in doubt."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     allowed_destinations: list[str] = ["home"]
     """``home`` = the SIM's own country, ``*`` = all numbers, ``+43`` = a prefix, ``88444`` = a short code by name."""
@@ -63,7 +63,7 @@ class PolicySettings(BaseModel):
 class DetectSettings(BaseModel):
     """How modems are found."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     udev: bool = True
     """Find USB modems by themselves. Ports under ``[[modems]]`` are left to their own entries."""
@@ -72,7 +72,7 @@ class DetectSettings(BaseModel):
 class ModemSettings(BaseModel):
     """A port that udev cannot know: a HAT's UART, a pty, ``socket://host:port``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     port: Annotated[str, Field(min_length=1)]
     profile: str | None = None
@@ -98,7 +98,7 @@ class ModemSettings(BaseModel):
 class CallSettings(BaseModel):
     """What is done about incoming calls."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     hang_up: bool = True
     """End them after they were told: on some modems no text goes or comes while it rings."""
@@ -107,7 +107,7 @@ class CallSettings(BaseModel):
 class RecoverySettings(BaseModel):
     """How far the hub goes to have a modem back."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     reboot_machine: bool = False
     """Start the machine anew when every modem has been dead for half an hour, at most twice a day."""
@@ -116,7 +116,7 @@ class RecoverySettings(BaseModel):
 class SimSettings(BaseModel):
     """One SIM card, by its ICCID (or ``*`` for any)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     pin: SecretStr | None = None
 

@@ -23,7 +23,7 @@ Level = Literal["high", "low"]
 class LineSettings(BaseModel):
     """One line of the GPIO chip."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     line: Annotated[int, Field(ge=0, le=511)] | None = None
     """Its offset on the chip; on a Raspberry Pi this is the BCM number (GPIO6 is 6), not the pin of the header."""
@@ -41,7 +41,7 @@ class LineSettings(BaseModel):
 class PowerLines(BaseModel):
     """Which lines there are; those that are not, are left away."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     pwrkey: LineSettings | None = None
     """Presses the module's power key, which is a toggle."""
@@ -62,7 +62,7 @@ _Wait = Annotated[float, Field(gt=0, le=180)]
 class PulseSettings(BaseModel):
     """How long, in seconds; absent: the board's, else what suits most modules."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     on: _Press | None = None
     """The power key is pressed to switch on."""

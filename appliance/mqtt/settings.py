@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-__all__ = ["MqttSettings", "ShareSettings"]
+__all__ = ["HomeAssistantSettings", "MqttSettings", "ShareSettings"]
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -33,15 +33,32 @@ class ShareSettings(BaseModel):
     """Commands come on ``<topic>/send`` and ``<topic>/send/<number>``, answers go to ``<topic>/response``."""
 
 
+class HomeAssistantSettings(BaseModel):
+    """What Home Assistant is told (``[homeassistant]``); it goes by the broker of ``[mqtt]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    discovery: bool = True
+    """Announce hub and modems. Switched off, what was announced is taken back."""
+    prefix: _Topic = "homeassistant"
+    """Home Assistant's own discovery prefix; its birth and will are looked for on ``<prefix>/status``."""
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "Modem hub"
+    """The hub's device; with two hubs, give each its own."""
+    configuration_url: Annotated[str, Field(pattern="^https?://[^/]")] | None = None
+    """Where the console can be reached from, as ``http://modemhub.local:8080``; shown as a link on the devices."""
+
+
 class MqttSettings(BaseModel):
     """One broker, and how to speak to it. Without ``url`` there is no MQTT door."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     url: str | None = None
     """``mqtt://host[:1883]``, or ``mqtts://host[:8883]`` for TLS with verification."""
     base_topic: _Topic = "modemhub"
     share: ShareSettings | None = None
+    sms2mqtt: _Topic | None = None
+    """Prefix of the topics of Domochip's sms2mqtt, spoken beside our own; absent: they are not."""
     client_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Absent: made of the hub's id. It names the session that keeps commands while the hub is away: keep it."""
     username: str | None = None
@@ -52,6 +69,8 @@ class MqttSettings(BaseModel):
     """PEM file of the hub's own certificate."""
     key: Path | None = None
     """PEM file of the hub's own key; absent: it stands in ``cert``."""
+    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """The name that the broker's certificate is made out to (and SNI); absent: the host of ``url``."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """``auto``: MQTT 5, and 3.1.1 with a broker that refuses it."""
     keepalive: Annotated[int, Field(ge=5, le=3600)] = 30
@@ -90,8 +109,13 @@ class MqttSettings(BaseModel):
             raise ValueError("mqtt.password needs mqtt.username")
         if self.key is not None and self.cert is None:
             raise ValueError("mqtt.key needs mqtt.cert")
-        if (self.ca is not None or self.cert is not None) and self.url is not None and not self.tls:
-            raise ValueError("mqtt.ca and mqtt.cert need an mqtts:// url")
+        of_tls = (self.ca, self.cert, self.server_name)
+        if any(each is not None for each in of_tls) and self.url is not None and not self.tls:
+            raise ValueError("mqtt.ca, mqtt.cert and mqtt.server_name need an mqtts:// url")
+        alias = "" if self.sms2mqtt is None else f"{self.sms2mqtt}/"
+        others = [self.base_topic, *([] if self.share is None else [self.share.topic])]
+        if alias and any(alias.startswith(f"{other}/") or f"{other}/".startswith(alias) for other in others):
+            raise ValueError("mqtt.sms2mqtt is a prefix of its own: not one of our other topics, below or above it")
         if self.share is not None and f"{self.share.topic}/".startswith(f"{self.base_topic}/"):
             raise ValueError("mqtt.share.topic belongs to many hubs: it cannot be mqtt.base_topic or below it")
         if self.share is not None and f"{self.base_topic}/".startswith(f"{self.share.topic}/"):

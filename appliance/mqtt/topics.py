@@ -1,10 +1,11 @@
 """PURE: which topic means what, below one base topic (SPEC §5).
 
-In: ``send``, ``send/<digits or contact>``, ``request/<verb>``. Out: ``status``, ``info``, ``message/<id>``,
-``received``, ``call``, ``response``, and of each modem ``modem/<imei>/state``, ``…/availability``, ``…/recovery``.
-Nothing else is read or written below the base topic.
+In: ``send``, ``send/<digits or contact>``, ``request/<verb>``. Out: ``status``, ``info``, ``health``, ``message/<id>``,
+``received``, ``call``, ``response``, and of each modem ``modem/<imei>/state``, ``…/availability``, ``…/recovery``; for
+Home Assistant ``modem/<imei>/event``, ``…/call``, ``…/last_received``. Nothing else is read or written below the base
+topic.
 
-Below the topic that hubs share, in: ``send``, ``send/<digits or contact>``; out: ``response``.
+Below the topic that hubs share, in: ``send``, ``send/<digits or contact>``; out: ``response``; both: ``hubs/<hub id>``.
 """
 
 from __future__ import annotations
@@ -40,13 +41,15 @@ class Request:
 class Topics:
     """The topics below ``base``."""
 
-    __slots__ = ("_base", "_below", "call", "info", "received", "response", "status")
+    __slots__ = ("_base", "_below", "call", "health", "info", "received", "response", "send", "status")
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._below = base + "/"
         self.status = f"{base}/status"
         self.info = f"{base}/info"
+        self.health = f"{base}/health"
+        self.send = f"{base}/send"
         self.received = f"{base}/received"
         self.response = f"{base}/response"
         self.call = f"{base}/call"
@@ -54,7 +57,11 @@ class Topics:
     @property
     def commands(self) -> tuple[str, ...]:
         """The filters to subscribe to."""
-        return (f"{self._base}/send", f"{self._base}/send/+", f"{self._base}/request/#")
+        return (self.send, f"{self.send}/+", self.request("#"))
+
+    def request(self, verb: str) -> str:
+        """Where a verb is asked for."""
+        return f"{self._base}/request/{verb}"
 
     def message(self, id: str) -> str:  # noqa: A002 - the public word
         """Where transitions of one outbound message are told."""
@@ -72,10 +79,26 @@ class Topics:
         """Where it is told whether a modem is there."""
         return f"{self._base}/modem/{imei}/availability"
 
+    def modem_event(self, imei: str) -> str:
+        """Where Home Assistant is told of a modem's texts."""
+        return f"{self._base}/modem/{imei}/event"
+
+    def modem_call(self, imei: str) -> str:
+        """Where Home Assistant is told of a modem's calls."""
+        return f"{self._base}/modem/{imei}/call"
+
+    def modem_last_received(self, imei: str) -> str:
+        """Where Home Assistant is told the text that came last."""
+        return f"{self._base}/modem/{imei}/last_received"
+
     @property
     def availabilities(self) -> str:
         """The filter of all modems' availability."""
         return self.modem_availability("+")
+
+    def holds(self, topic: str) -> bool:
+        """Whether this is the base topic or one below it."""
+        return f"{topic}/".startswith(self._below)
 
     def modem_of_availability(self, topic: str) -> str | None:
         """The IMEI whose availability this topic tells; None when it is another topic."""
@@ -107,11 +130,13 @@ class Topics:
 class SharedTopics:
     """The topics below ``topic``, which the hubs of one group drain together (MQTT 5.0 §4.8.2)."""
 
-    __slots__ = ("_below", "commands", "response")
+    __slots__ = ("_below", "commands", "hubs", "response")
 
     def __init__(self, group: str, topic: str) -> None:
         self._below = topic + "/"
         self.response = f"{topic}/response"
+        self.hubs = f"{topic}/hubs/+"
+        """The filter of what the hubs of the group say of themselves."""
         self.commands = (f"$share/{group}/{topic}/send", f"$share/{group}/{topic}/send/+")
         """The filters to subscribe to."""
 
@@ -120,6 +145,18 @@ class SharedTopics:
         match _path(topic, self._below):
             case ["send", *rest]:
                 return _send(rest)
+            case _:
+                return None
+
+    def hub(self, hub_id: str) -> str:
+        """Where a hub of the group says whether it is able to send."""
+        return f"{self._below}hubs/{hub_id}"
+
+    def hub_of(self, topic: str) -> str | None:
+        """The hub that says how it is on this topic; None when it is another topic."""
+        match _path(topic, self._below):
+            case ["hubs", hub_id] if hub_id and "/" not in hub_id:
+                return hub_id
             case _:
                 return None
 

@@ -14,7 +14,9 @@ cursor each. Nothing else carries news through the house.
 ``evidence``    what a report proves, and the reports that wait for their segment
 ``inbound``     PDUs as they came, received messages and parts of them (promises R1, R2, R3)
 ``events``      the event table and the doors' cursors
+``webhooks``    events that webhooks could not be told yet
 ``tokens``      bearer tokens, as digests
+``claim``       the token that makes somebody the owner of a hub that has none
 ``identity``    the hub's id; the verb that proves life
 ``settings``    what a user may set
 ``sims``        SIMs ever seen; PINs ever tried (promise M2)
@@ -30,6 +32,6 @@ The room knows no modem, and no meaning of a PDU: TPDUs are octets here.
 from __future__ import annotations
 
 from appliance.store.clock import HubClock
-from appliance.store.journal import Journal, Transaction, Visit, visit
+from appliance.store.journal import Journal, Room, Transaction, Visit, visit
 
-__all__ = ["HubClock", "Journal", "Transaction", "Visit", "visit"]
+__all__ = ["HubClock", "Journal", "Room", "Transaction", "Visit", "visit"]

@@ -48,6 +48,8 @@ __all__ = [
     "deliver",
     "give_up",
     "inbox",
+    "inbox_before",
+    "latest",
     "received_view",
     "removed",
     "undecided",
@@ -367,6 +369,20 @@ def inbox(
     return [_view(row) for row in rows]
 
 
+def inbox_before(
+    db: sqlite3.Connection, *, before: int = 0, limit: int = 100, sender: str | None = None
+) -> list[dict[str, Any]]:
+    """What was received before the seq ``before`` (0: all of it), newest first, as ``received_view``."""
+    ceiling = before or 1 << 62
+    if sender is None:
+        rows = db.execute("SELECT * FROM received WHERE seq < ? ORDER BY seq DESC LIMIT ?", (ceiling, limit))
+    else:
+        rows = db.execute(
+            "SELECT * FROM received WHERE sender = ? AND seq < ? ORDER BY seq DESC LIMIT ?", (sender, ceiling, limit)
+        )
+    return [_view(row) for row in rows]
+
+
 def received_view(db: sqlite3.Connection, received_id: MessageId) -> dict[str, Any] | None:
     """The public JSON of one received message, or None when there is none (any more), or it was not told yet.
 
@@ -376,6 +392,13 @@ def received_view(db: sqlite3.Connection, received_id: MessageId) -> dict[str, A
     """
     row = db.execute("SELECT * FROM received WHERE id = ? AND seq IS NOT NULL", (received_id,)).fetchone()
     return None if row is None else _view(row)
+
+
+def latest(db: sqlite3.Connection, *, modem: str) -> dict[str, Any] | None:
+    """The message that this modem (IMEI) received last, as ``received_view``; None when there is none (any more)."""
+    row = db.execute("SELECT * FROM received WHERE imei = ? AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1", (modem,))
+    found = row.fetchone()
+    return None if found is None else _view(found)
 
 
 def _view(row: sqlite3.Row) -> dict[str, Any]:

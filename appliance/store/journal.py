@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import queue
 import re
 import sqlite3
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     from appliance.store.file import Opened
 
-__all__ = ["Journal", "Transaction", "Visit", "needs_room", "visit"]
+__all__ = ["Journal", "Room", "Transaction", "Visit", "needs_room", "visit"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,6 +110,19 @@ class Transaction:
         assert row.lastrowid is not None
         self.newest = row.lastrowid
         return self.newest
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the journal takes on its disk, and what is left there for it; in octets.
+
+    Attributes:
+        taken: of the database and its log.
+        free: on that file system, for a process without privileges.
+    """
+
+    taken: int
+    free: int
 
 
 @dataclass(slots=True, eq=False)
@@ -366,6 +380,18 @@ class Journal:
     def on_ballast(self) -> bool:
         """Whether the disk was found full and the reserve is not back: accepts are refused."""
         return self._writer.on_ballast
+
+    def room(self) -> Room:
+        """What it takes on its disk and what is left there; zeros where the file system does not say."""
+        taken = 0
+        for suffix in ("", "-wal"):
+            with suppress(OSError):
+                taken += self.path.with_name(self.path.name + suffix).stat().st_size
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError:
+            return Room(taken, 0)
+        return Room(taken, disk.f_bavail * disk.f_frsize)
 
     @property
     def newest(self) -> int:

@@ -13,7 +13,7 @@ __all__ = ["StoreSettings"]
 class StoreSettings(BaseModel):
     """Where messages are kept, and for how long."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     path: Path = Path("/var/lib/modemhub/modemhub.db")
     retention_days: Annotated[float, Field(gt=0)] = 30.0

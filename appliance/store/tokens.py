@@ -2,12 +2,17 @@
 
 A token has 192 random bits, so that a plain digest without salt or stretching is enough, and looking it up by an index
 tells nothing that helps to guess one. A revoked token stays as a row: its name may be given anew.
+
+A token whose name begins with :data:`PASSING` is lent to one command of the command line and given back when it ends.
+Its bearer is ``command-line`` whatever the rest of the name: one client, whose idempotency keys and caps hold from one
+command to the next. One that was given back leaves no row. None is a sign that the hub has an owner; every other
+token ends the claim (``claim``).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected
@@ -19,9 +24,12 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Token", "authenticate", "create", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "give_back", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
+
+PASSING = "command-line-"
+"""How the names of those tokens begin that the command line makes for itself and gives back when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,8 @@ def create(
     digest: bytes,
     per_minute: int | None = None,
     daily_cap: int | None = None,
-) -> None:
-    """Let the bearer of the token with this SHA-256 digest in, as ``name``.
+) -> str:
+    """Let the bearer of the token with this SHA-256 digest in, as ``name``; returns since when (RFC 3339, UTC).
 
     Raises:
         Rejected: ``token_exists``: a token of this name is valid already.
@@ -65,6 +73,9 @@ def create(
         "INSERT INTO token (name, scopes, digest, created_at, per_minute, daily_cap) VALUES (?, ?, ?, ?, ?, ?)",
         (name, json.dumps(sorted(scopes)), digest, tx.wall, per_minute, daily_cap),
     )
+    if not name.startswith(PASSING):
+        tx.db.execute("DELETE FROM claim")
+    return rfc3339(tx.wall)
 
 
 def revoke(tx: Transaction, *, name: str) -> None:
@@ -78,6 +89,23 @@ def revoke(tx: Transaction, *, name: str) -> None:
     ).rowcount
     if changed == 0:
         raise Rejected("not_found", f"there is no token named {name}")
+
+
+def give_back(tx: Transaction, *, name: str) -> None:
+    """A token lent to a command lets nobody in any more; nothing happens when that was done already.
+
+    Raises:
+        ValueError: it is not one of those.
+    """
+    if not name.startswith(PASSING):
+        raise ValueError(f"{name} is not lent")
+    tx.db.execute("DELETE FROM token WHERE name = ? AND revoked_at IS NULL", (name,))
+
+
+def any_lasting(db: sqlite3.Connection) -> bool:
+    """Whether a token was ever made that was to last, revoked or not: somebody owns this hub."""
+    row = db.execute("SELECT 1 FROM token WHERE substr(name, 1, ?) <> ? LIMIT 1", (len(PASSING), PASSING)).fetchone()
+    return row is not None
 
 
 def tokens(db: sqlite3.Connection) -> list[Token]:
@@ -94,7 +122,10 @@ def authenticate(db: sqlite3.Connection, digest: bytes) -> Token | None:
         "SELECT name, scopes, created_at, per_minute, daily_cap FROM token WHERE digest = ? AND revoked_at IS NULL",
         (digest,),
     ).fetchone()
-    return None if row is None else _token(row)
+    if row is None:
+        return None
+    token = _token(row)
+    return replace(token, name=PASSING.rstrip("-")) if token.name.startswith(PASSING) else token
 
 
 def _token(row: sqlite3.Row) -> Token:

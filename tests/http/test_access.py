@@ -3,55 +3,119 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.http import HttpDoor, HttpSettings
+from appliance.http.requests import SCOPES
 from appliance.http.routes import ROUTES, Route
+from appliance.hub import Claim
 from appliance.store import tokens
 from tests.http.visitors import TO, Visitors, front
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.mqtt.house import House
-
-SCOPES = ("send", "inbox", "status", "control", "admin")
-
 pytestmark = pytest.mark.asyncio
+
+EVERY = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+
+PUBLIC = {
+    ("GET", "/"),
+    ("GET", "/console/{path:.+}"),
+    ("GET", "/docs/style.css"),
+    ("GET", "/healthz"),
+    ("GET", "/api/v1/claim"),
+    ("POST", "/api/v1/claim"),
+}
+"""What answers without a token: files, life, and the claim of a hub that nobody owns."""
+
+BODIES = {
+    "SendCommand": {"to": TO, "text": "x"},
+    "UssdRequest": {"text": "*100#"},
+    "TokenRequest": {"name": "new", "scopes": ["send"]},
+    "ClaimRequest": {"token": "mhc_wrong", "name": "me"},
+}
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("{id}", "out_0").replace("{imei}", "490154203237518")
+    path = route.path.replace("{path:.+}", "app.js").replace("{id}", "out_0").replace("{imei}", "490154203237518")
+    return path.replace("{name}", "nobody")
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def body_of(route: Route) -> object:
+    return None if route.body is None else BODIES[route.body.__name__]
+
+
+@EVERY
 async def test_a_route_lets_in_its_scopes_and_admin_and_nobody_else(visitors: Visitors, route: Route) -> None:
     door = visitors.door
     door.stopping.set()  # an event stream ends at once
     held = {scope: await visitors.home.token(scope, scope) for scope in SCOPES}
-    body = {"to": TO, "text": "x"} if route.body else None
     for scope, token in held.items():
-        answer = await visitors.call(route.method, path_of(route), token=token, body=body)
-        if route.public or scope == "admin" or scope in route.scopes:
+        answer = await visitors.call(route.method, path_of(route), token=token, body=body_of(route))
+        if route.public or not route.scopes or scope == "admin" or scope in route.scopes:
             assert answer.status not in {401, 403}, (scope, answer)
         else:
             assert answer.problem() == (403, "forbidden")
+            assert answer.json["scopes"] == sorted(route.scopes)
             assert all(needed in answer.json["detail"] for needed in route.scopes)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@EVERY
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", "Basic dXNlcjpwYXNz", "Bearer \N{SNOWMAN}"])
-async def test_without_a_right_token_nothing_but_healthz_answers(
+async def test_without_a_right_token_nothing_answers_that_is_not_public(
     visitors: Visitors, route: Route, header: str | None
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = await visitors.call(route.method, path_of(route), **headers)
+    answer = await visitors.call(route.method, path_of(route), body=body_of(route), **headers)
     if route.public:
-        assert answer.status == 200
+        assert answer.status not in {401, 403}
     else:
         assert answer.problem() == (401, "unauthorized")
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        offers = answer.headers.getall("WWW-Authenticate")
+        assert [offer.split()[0] for offer in offers] == (["Bearer", "Basic"] if route.basic else ["Bearer"])
+
+
+@EVERY
+async def test_before_the_claim_nothing_answers_that_is_not_public(home: House, tmp_path: Path, route: Route) -> None:
+    home.hub.claim = Claim(home.journal, tmp_path / "CLAIM.txt")
+    async with front(home) as visitors:
+        for token in (None, "wrong"):
+            answer = await visitors.call(route.method, path_of(route), token=token, body=body_of(route))
+            if not route.public:
+                assert answer.problem() == (403, "unclaimed")
+                assert "CLAIM.txt" in answer.json["detail"]
+            elif route.method == "POST":
+                assert answer.problem() == (403, "forbidden")
+            else:
+                assert answer.status not in {401, 403}
+
+
+@EVERY
+async def test_the_token_is_a_password_where_a_browser_asks_and_nothing_can_be_changed(
+    visitors: Visitors, route: Route
+) -> None:
+    token = await visitors.home.token("root", "admin")
+    pair = base64.b64encode(f"anybody:{token}".encode()).decode()
+    visitors.door.stopping.set()
+    answer = await visitors.call(route.method, path_of(route), body=body_of(route), Authorization=f"Basic {pair}")
+    if route.basic:
+        assert answer.status == 200
+        assert route.method == "GET"
+    elif not route.public:
+        assert answer.problem() == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("pair", ["", "!", "YQ==", "OnM=", "/w==", "dXNlcjo="])
+async def test_a_basic_header_that_holds_no_token_is_none(visitors: Visitors, pair: str) -> None:
+    answer = await visitors.call("GET", "/docs", Authorization=f"Basic {pair}")
+    assert answer.problem() == (401, "unauthorized")
 
 
 async def test_a_token_of_octets_that_are_no_text_is_a_wrong_token(visitors: Visitors) -> None:
@@ -62,16 +126,72 @@ async def test_a_token_of_octets_that_are_no_text_is_a_wrong_token(visitors: Vis
     await writer.wait_closed()
 
 
-async def test_only_healthz_is_public_and_nothing_that_changes_state_is_a_get() -> None:
-    assert [route.path for route in ROUTES if route.public] == ["/healthz"]
-    assert all(route.scopes for route in ROUTES if not route.public)
+async def test_what_is_public_is_listed_here_and_nothing_that_changes_state_is_a_get() -> None:
+    assert {(route.method, route.path) for route in ROUTES if route.public} == PUBLIC
+    assert {route.path for route in ROUTES if not route.scopes and not route.public} == {
+        "/api/v1/me",
+        "/openapi.json",
+        "/docs",
+    }
+    assert {route.path for route in ROUTES if route.basic} == {"/metrics", "/openapi.json", "/docs"}
     assert {route.method for route in ROUTES if route.body is not None or "restart" in route.path} == {"POST"}
+
+
+@EVERY
+async def test_a_method_that_a_path_does_not_know_is_refused(visitors: Visitors, route: Route) -> None:
+    for method in ("PUT", "PATCH", "OPTIONS", "TRACE"):
+        answer = await visitors.call(method, path_of(route))
+        assert answer.problem() == (405, "method_not_allowed")
+        assert route.method in answer.headers["Allow"].split(",")
+
+
+async def test_what_is_no_http_is_refused_by_the_parser_itself(visitors: Visitors) -> None:
+    for line in (b"BREW /api/v1/modems HTTP/1.1", b"GET /\x00 HTTP/1.1", b"GET", b"\x16\x03\x01\x02\x00\x01"):
+        reader, writer = await asyncio.open_connection(*visitors.door.address)
+        writer.write(line + b"\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1:2] in ([b"400"], [b"404"])
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_what_is_no_http_leaves_no_token_in_the_log(visitors: Visitors, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_connection(*visitors.door.address)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\x00\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+    assert "secret" not in caplog.text
+
+
+async def test_what_is_public_can_be_asked_for_without_its_body(visitors: Visitors) -> None:
+    answer = await visitors.call("HEAD", "/healthz")
+    assert (answer.status, answer.json) == (200, b"")
+    assert (await visitors.call("HEAD", "/api/v1/modems")).status == 405
+
+
+async def test_headers_that_are_too_long_end_that_connection_and_no_other(visitors: Visitors) -> None:
+    reader, writer = await asyncio.open_connection(*visitors.door.address)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    assert (await visitors.call("GET", "/healthz")).status == 200
 
 
 @pytest.mark.parametrize(
     ("method", "path", "problem"),
     [
-        ("GET", "/", (404, "not_found")),
+        ("GET", "/nothing", (404, "not_found")),
+        ("GET", "/console/../door.py", (404, "not_found")),
+        ("GET", "/api/v1/modems/1/signal", (404, "not_found")),
+        ("GET", "/api/v1/modems/1/recoveries", (404, "not_found")),
+        ("DELETE", "/api/v1/tokens/nobody", (404, "not_found")),
+        ("GET", "/api/v1/inbox?since_seq=1&before=1", (400, "invalid")),
+        ("GET", "/api/v1/inbox?before=-1", (400, "invalid")),
+        ("GET", "/api/v1/inbox?before=9999999999999999999999", (400, "invalid")),
+        ("GET", "/api/v1/messages?before=9223372036854775808", (400, "invalid")),
+        ("GET", "/api/v1/status?x=1", (400, "invalid")),
         ("GET", "/api/v1/nothing", (404, "not_found")),
         ("GET", "/api/v1/messages/out_0", (404, "not_found")),
         ("GET", "/api/v1/inbox/in_0", (404, "not_found")),
@@ -103,6 +223,11 @@ async def test_what_is_refused_is_a_problem(visitors: Visitors, method: str, pat
         (b"", 400, "invalid", None),
         (b"\xff\xfe\xfd", 400, "invalid", None),
         (b"{", 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "\\ud83d"}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "text": "x", "id": "\xed\xa0\xbd"}', 400, "invalid", None),
+        (b'{"to": "+447700900123", "data": "\\u0081"}', 400, "invalid", "/data"),
+        (b'{"to": "+447700900123", "text": "x", "priority": "1"}', 400, "invalid", "/priority"),
+        (b'{"to": "+447700900123", "text": "x", "flash": 1}', 400, "invalid", "/flash"),
         (b'{"to": "+447700900123", "text": "x"} {}', 400, "invalid", None),
         (b'{"to": "+447700900123", "to": "+447700900124", "text": "x"}', 400, "invalid", None),
         (b'{"to": "+447700900123", "text": "x", "ttl": NaN}', 400, "invalid", None),
@@ -115,7 +240,7 @@ async def test_what_is_refused_is_a_problem(visitors: Visitors, method: str, pat
         (b'{"to": "+447700900123", "text": "x", "te~x/t": 1}', 400, "invalid", "/te~0x~1t"),
         (b'{"to": "+447700900123", "text": "x", "sim": "8944100000000000001"}', 422, "no_sim", "/sim"),
         (b'{"to": "+447700900123", "text": "x", "modem": "490154203237518"}', 422, "no_such_modem", "/modem"),
-        (b" " * 70_000, 413, "too_large", None),
+        (b" " * 140_000, 413, "too_large", None),
     ],
 )
 async def test_a_wrong_body_is_refused_with_a_pointer(

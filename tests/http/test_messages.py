@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.hub import Contacts
 from tests.http.visitors import TO, Visitors, front
 from tests.mqtt.house import House, house
 
@@ -168,6 +169,42 @@ async def test_a_preview_costs_nothing_and_sends_nothing(visitors: Visitors) -> 
     answer = await visitors.call("POST", "/api/v1/messages/preview", token=token, body=BODY | {"text": "ж" * 71})
     assert (answer.json["encoding"], answer.json["segments"]) == ("ucs2", 2)
     assert (await visitors.call("GET", "/api/v1/messages", token=token)).json["messages"] == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"text": "a" * 160}, {"encoding": "gsm7", "segments": 1, "units": [160], "capacity": 160, "forcing": []}),
+        ({"text": "a" * 161}, {"encoding": "gsm7", "segments": 2, "units": [153, 8], "capacity": 153}),
+        ({"text": "€" * 80}, {"encoding": "gsm7", "segments": 1, "units": [160]}),
+        (
+            {"text": "aж€\N{GRINNING FACE}жя"},
+            {"encoding": "ucs2", "units": [7], "capacity": 70, "forcing": ["ж", "\N{GRINNING FACE}", "я"]},
+        ),
+        (
+            {"text": "\N{GRINNING FACE}„ok“", "encoding": "translit"},
+            {
+                "encoding": "gsm7",
+                "forcing": [],
+                "substitutions": [
+                    {"character": "\N{GRINNING FACE}", "replacement": ":D", "position": 0},
+                    {"character": "„", "replacement": '"', "position": 1},
+                    {"character": "“", "replacement": '"', "position": 4},
+                ],
+            },
+        ),
+        ({"data": "AAEC", "port": 9}, {"encoding": "data", "units": [3]}),
+        ({"to": [TO, TO.replace("+44", "0044 "), "family"]}, {"recipients": 2, "cost_segments": 2}),
+    ],
+)
+async def test_a_preview_tells_what_forces_the_encoding_and_where_it_loses_something(
+    visitors: Visitors, wish: dict[str, Any], told: dict[str, Any]
+) -> None:
+    token = await visitors.home.token("sender", "send")
+    visitors.home.hub.contacts = Contacts({"family": [TO, "+447700900124"]})
+    body = {"to": TO, **({} if "data" in wish else {"text": "x"}), **wish}
+    answer = await visitors.call("POST", "/api/v1/messages/preview", token=token, body=body)
+    assert {name: answer.json[name] for name in told} == told
 
 
 async def test_waiting_ends_with_the_message(visitors: Visitors) -> None:

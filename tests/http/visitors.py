@@ -1,19 +1,31 @@
-"""Clients of the HTTP door: aiohttp's own client, one token each."""
+"""Clients of the HTTP door: aiohttp's own client, one token each.
+
+Every answer that a test sees is held against the row of its route: a status, a body or a refusal that the description
+does not have fails the test, whatever it is about.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from appliance.http import HttpDoor, HttpSettings
+from appliance.http.problem import KINDS
+from appliance.http.replies import Problem
+from appliance.http.routes import ROUTES
 from tests.mqtt.house import House, Time, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+    from multidict import CIMultiDictProxy
+
+    from appliance.http.routes import Route
 
 TO = "+447700900123"
 
@@ -21,7 +33,7 @@ TO = "+447700900123"
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     json: Any
 
     def problem(self) -> tuple[int, str]:
@@ -31,6 +43,37 @@ class Answer:
         assert self.json["type"] == f"urn:modemhub:problem:{self.json['code']}"
         assert {"title", "detail", "instance"} <= self.json.keys()
         return self.status, self.json["code"]
+
+
+def row(method: str, path: str) -> Route | None:
+    """The row that answers a request, as the router finds it."""
+    plain = path.partition("?")[0]
+    for route in ROUTES:
+        pattern = re.sub(r"\{\w+\}", "[^{}/]+", re.sub(r"\{\w+:([^}]*)\}", r"\1", route.path))
+        if route.method == method and re.fullmatch(pattern, plain):
+            return route
+    return None
+
+
+def check(method: str, path: str, answer: Answer) -> None:
+    """The answer is one that the description has."""
+    if method == "HEAD":
+        return  # a body less
+    kind = answer.headers.get("Content-Type", "")
+    route = row(method, path)
+    if kind == "application/problem+json":
+        Problem.model_validate(answer.json, strict=True)
+        assert answer.json["code"] in KINDS, answer
+        if route is not None:
+            assert answer.json["code"] in route.refuses, f"{route.method} {route.path} does not tell of {answer}"
+        return
+    assert route is not None, f"nothing answers {method} {path}, and yet: {answer}"
+    told = route.answers.get(answer.status)
+    assert told is not None, f"{route.method} {route.path} does not tell of {answer}"
+    if told.media is not None:
+        assert kind.partition(";")[0] == told.media, answer
+    if told.model is not None:
+        told.model.model_validate(answer.json, strict=True)
 
 
 class Visitors:
@@ -56,14 +99,17 @@ class Visitors:
         async with self.session.request(method, self.address + path, data=data, headers=sent) as response:
             content = await response.read()
             told = json.loads(content) if content and "json" in response.content_type else content
-            return Answer(response.status, response.headers, told)
+            answer = Answer(response.status, response.headers, told)
+            check(method, path, answer)
+            return answer
 
 
 @contextlib.asynccontextmanager
-async def front(home: House, **wishes: Any) -> AsyncIterator[Visitors]:
-    """The HTTP door of this hub, open."""
+async def front(home: House, *, parts: Mapping[str, Any] | None = None, **wishes: Any) -> AsyncIterator[Visitors]:
+    """The HTTP door of this hub, open; ``parts`` are what it is built with beside its settings."""
     time = home.time
-    door = HttpDoor(home.hub, HttpSettings(listen="127.0.0.1:0", **wishes), now=time, sleep=time.sleep)
+    settings = HttpSettings(listen="127.0.0.1:0", **wishes)
+    door = HttpDoor(home.hub, settings, now=time, sleep=time.sleep, **(parts or {}))
     async with opened(door), aiohttp.ClientSession() as session:
         await door.ready.wait()
         yield Visitors(home, door, session, time)

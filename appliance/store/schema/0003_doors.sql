@@ -21,5 +21,8 @@ CREATE TABLE webhook_retry (
 CREATE INDEX webhook_retry_due ON webhook_retry (hook, due_hub);
 CREATE INDEX webhook_retry_event ON webhook_retry (event);
 
+-- The steps taken for one modem are few among very many events; this costs the others nothing.
+CREATE INDEX event_recovery ON event (subject, seq) WHERE kind = 'recovery';
+
 -- A hub of schema 1 or 2 (a rollback) misses none of this.
 INSERT INTO meta (key, value) VALUES ('readable_by', '1') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
