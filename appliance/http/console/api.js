@@ -18,7 +18,9 @@ export class Problem extends Error {
 /** No answer came; whether the hub got the request, nobody knows. */
 export class Unreachable extends Error {
   constructor() {
-    super("The hub does not answer. It may be restarting, or this device is not in its network. Try again in a moment.");
+    super(
+      "The hub does not answer. It may be restarting, or this device is not in its network. Try again in a moment.",
+    );
     this.code = "unreachable";
   }
 }
@@ -50,8 +52,15 @@ export async function call(method, path, { body, headers = {}, as, signal } = {}
   }
 }
 
-/** As `call`, but the response itself, once it is known to be no refusal. */
+/**
+ * As `call`, but the response itself, once it is known to be no refusal.
+ * @param {string} method
+ * @param {string} path
+ * @param {{body?: unknown, headers?: Record<string, string>, as?: string, signal?: AbortSignal}} [more]
+ * @returns {Promise<Response>}
+ */
 export async function request(method, path, { body, headers = {}, as, signal } = {}) {
+  /** @type {Record<string, string>} */
   const sent = { Accept: "application/json", ...headers };
   const bearer = as ?? token();
   if (bearer) sent.Authorization = `Bearer ${bearer}`;
@@ -78,5 +87,7 @@ export async function request(method, path, { body, headers = {}, as, signal } =
 
 /** A key that makes a repeated POST the same one. `crypto.randomUUID` is missing where the page came without TLS. */
 export function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (octet) => octet.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (octet) => octet.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }

@@ -88,13 +88,21 @@ function Frame() {
     document.title = `${words[0] === "modems" ? "Modem" : label} · modemhub`;
     setMore(false);
   }, [words.join("/")]);
-  const shown = words[0] === "modems" ? html`<${Modem} key=${words[1]} imei=${words[1]} />` : html`<${page} key=${place} words=${words.slice(1)} />`;
+  const closed = (event) => {
+    if (event.key !== "Escape" || !more) return;
+    setMore(false);
+    document.getElementById("more").focus();
+  };
+  const shown =
+    words[0] === "modems"
+      ? html`<${Modem} key=${words[1]} imei=${words[1]} />`
+      : html`<${page} key=${place} words=${words.slice(1)} />`;
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <div class="frame">
       <header class="side">
         <p class="brand"><${Icon} name="brand" /> modemhub</p>
-        <nav aria-label="Pages">
+        <nav aria-label="Pages" onKeyDown=${closed}>
           <ul class=${more ? "pages open" : "pages"} id="pages">
             ${PAGES.map(
               ({ path, label: name, icon, more: late }) => html`
@@ -104,7 +112,7 @@ function Frame() {
             )}
             <li class="late foot"><${Me} /><${ThemeSwitch} /></li>
             <li class="more">
-              <button type="button" aria-expanded=${more} aria-controls="pages" onClick=${() => setMore(!more)}>
+              <button type="button" id="more" aria-expanded=${more} aria-controls="pages" onClick=${() => setMore(!more)}>
                 <${Icon} name="more" />${more ? "Less" : "More"}
               </button>
             </li>
@@ -140,10 +148,12 @@ function Me() {
 function LineNotice() {
   const line = useStore(hub, (now) => now.line);
   return html`<div role="status">
-    ${line === "lost" &&
-    html`<p class="banner">
+    ${
+      line === "lost" &&
+      html`<p class="banner">
       <strong>The hub does not answer.</strong> It may be restarting: this page goes on by itself as soon as it is back. What is shown is the last that was known.
-    </p>`}
+    </p>`
+    }
   </div>`;
 }
 
@@ -153,4 +163,3 @@ function Said() {
 }
 
 render(html`<${Console} />`, document.getElementById("app"));
-

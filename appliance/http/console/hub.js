@@ -63,7 +63,8 @@ export async function start() {
     const { claimed } = await call("GET", "/claim");
     hub.set({ phase: claimed ? "signed_out" : "unclaimed", why: "" });
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) signOut("The token is not valid any more: it was revoked. Sign in with another one.");
+    if (error instanceof Problem && error.status === 401)
+      signOut("The token is not valid any more: it was revoked. Sign in with another one.");
     else if (error.code === "unclaimed") hub.set({ phase: "unclaimed", why: error.message });
     else if (error instanceof Problem) hub.set({ phase: "signed_out", why: error.message });
     else {
@@ -179,7 +180,8 @@ const byId = (items) => Object.fromEntries(items.map((item) => [item.id, item]))
 /** Answers and events overtake each other: of two accounts of a message the later one holds. */
 function later(known, told) {
   if (!known) return told;
-  const older = told.updated_at < known.updated_at || (told.updated_at === known.updated_at && known.final && !told.final);
+  const older =
+    told.updated_at < known.updated_at || (told.updated_at === known.updated_at && known.final && !told.final);
   return older ? { ...told, ...known } : { ...known, ...told };
 }
 
@@ -232,7 +234,13 @@ export function nameOf(contacts, number) {
 let serial = 0;
 
 function heard({ id, kind, body }) {
-  const event = { key: (serial += 1), id, kind, body, at: body.updated_at ?? body.received_at ?? body.at ?? new Date().toISOString() };
+  const event = {
+    key: (serial += 1),
+    id,
+    kind,
+    body,
+    at: body.updated_at ?? body.received_at ?? body.at ?? new Date().toISOString(),
+  };
   const before = hub.get().modems[body.imei];
   if (kind !== "modem" || before === undefined || changedInWords(before, body)) {
     hub.set((now) => ({ events: [event, ...now.events].slice(0, EVENTS) }));
@@ -255,13 +263,16 @@ function heard({ id, kind, body }) {
 
 /** A modem tells its signal every few seconds: no news for a list of events. */
 function changedInWords(before, now) {
-  return ["state", "registration", "operator", "technology", "last_error", "recovery", "sim"].some((key) => before[key] !== now[key]);
+  return ["state", "registration", "operator", "technology", "last_error", "recovery", "sim"].some(
+    (key) => before[key] !== now[key],
+  );
 }
 
 async function heardOfMessage(body) {
   const known = hub.get().messages[body.id];
   const whole = known && (known.text ?? known.data) !== undefined;
   learn([whole ? body : await call("GET", `/messages/${encodeURIComponent(body.id)}`).catch(() => body)]);
-  if (body.final && !known?.final) announce(`Text to ${nameOf(hub.get().contacts, body.to)}: ${messageWords(body).label}.`);
+  if (body.final && !known?.final)
+    announce(`Text to ${nameOf(hub.get().contacts, body.to)}: ${messageWords(body).label}.`);
   if (body.final || body.state === "queued") void refreshStatus();
 }

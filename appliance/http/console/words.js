@@ -15,13 +15,21 @@ const MESSAGE = {
   failed: { label: "Failed", tone: "bad", text: "The network or the modem refused it." },
   expired: { label: "Expired", tone: "bad", text: "It could not be sent in its time." },
   cancelled: { label: "Cancelled", tone: "idle", text: "It was taken back before it was sent." },
-  in_doubt: { label: "In doubt", tone: "warn", text: "Nobody can know whether it was sent. Sent again, it may arrive twice." },
+  in_doubt: {
+    label: "In doubt",
+    tone: "warn",
+    text: "Nobody can know whether it was sent. Sent again, it may arrive twice.",
+  },
 };
 
 /** @returns {Words} */
 export function messageWords(message) {
   if (message.state === "submitted" && message.final) {
-    return { label: "Sent", tone: "good", text: message.report ? "The network has it; no delivery report came." : "The network has it." };
+    return {
+      label: "Sent",
+      tone: "good",
+      text: message.report ? "The network has it; no delivery report came." : "The network has it.",
+    };
   }
   return MESSAGE[message.state] ?? { label: message.state, tone: "idle", text: "" };
 }
@@ -33,7 +41,11 @@ export const SEND_AGAIN = new Set(["undelivered", "failed", "expired", "cancelle
 const MODEM = {
   opening: { label: "Opening", tone: "busy", text: "The hub opens the port and asks who is there." },
   bringing_up: { label: "Setting up", tone: "busy", text: "The modem is being set up." },
-  sim_missing: { label: "No SIM", tone: "bad", text: "No SIM card is read. Put one in, or reseat it: the hub sees it by itself." },
+  sim_missing: {
+    label: "No SIM",
+    tone: "bad",
+    text: "No SIM card is read. Put one in, or reseat it: the hub sees it by itself.",
+  },
   pin_required: {
     label: "PIN needed",
     tone: "bad",
@@ -44,7 +56,11 @@ const MODEM = {
     tone: "bad",
     text: "The SIM is blocked and the hub leaves it alone. Unblock it with its PUK in a phone, then put it back.",
   },
-  searching: { label: "Searching", tone: "warn", text: "The modem looks for a network. Check the antenna if this lasts." },
+  searching: {
+    label: "Searching",
+    tone: "warn",
+    text: "The modem looks for a network. Check the antenna if this lasts.",
+  },
   ready: { label: "Ready", tone: "good", text: "It can send and receive." },
   recovering: { label: "Recovering", tone: "warn", text: "The hub is bringing the modem back." },
   needs_hands: {
@@ -83,7 +99,10 @@ export function registrationWords(registration) {
   return registration === null ? "not known" : (REGISTRATION[registration] ?? registration);
 }
 
-/** dBm, from which on, in words; what a phone shows as bars. */
+/**
+ * dBm, from which on, in words; what a phone shows as bars.
+ * @type {[number, string, number][]}
+ */
 const SIGNAL = [
   [-73, "excellent", 4],
   [-83, "good", 3],

@@ -31,8 +31,11 @@ export function Events() {
   const rows = (held ?? live)
     .filter((event) => !hidden.has(event.kind))
     .map((event) => ({ ...event, ...words(event, contacts, modems) }))
-    .filter((event) => !wanted || `${event.who} ${event.what} ${JSON.stringify(event.body)}`.toLowerCase().includes(wanted));
-  const toggle = (kind) => setHidden((now) => (now.has(kind) ? new Set([...now].filter((one) => one !== kind)) : new Set([...now, kind])));
+    .filter(
+      (event) => !wanted || `${event.who} ${event.what} ${JSON.stringify(event.body)}`.toLowerCase().includes(wanted),
+    );
+  const toggle = (kind) =>
+    setHidden((now) => (now.has(kind) ? new Set([...now].filter((one) => one !== kind)) : new Set([...now, kind])));
   const missed = held === null ? 0 : live.findIndex((event) => event.key === held[0]?.key);
   return html`
     <${Heading}>Events<//>
@@ -40,15 +43,22 @@ export function Events() {
     <div class="toolbar">
       <fieldset class="chips">
         <legend class="unseen">Kinds to show</legend>
-        ${KINDS.map(({ kind, label }) => html`<label class="chip" key=${kind}><input type="checkbox" checked=${!hidden.has(kind)} onChange=${() => toggle(kind)} />${label}</label>`)}
+        ${KINDS.map(
+          ({ kind, label }) => html`<label class="chip" key=${kind}><input type="checkbox"
+          checked=${!hidden.has(kind)} onChange=${() => toggle(kind)} />${label}</label>`,
+        )}
       </fieldset>
-      <div class="field inline"><label class="unseen" for="word">Filter</label><input id="word" type="search" placeholder="Filter by any word" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
-      <button type="button" aria-pressed=${held !== null} onClick=${() => setHeld(held === null ? live : null)}>${held === null ? "Pause" : missed > 0 ? `Go on (${missed} new)` : "Go on"}</button>
+      <div class="field inline"><label class="unseen" for="word">Filter</label><input id="word" type="search"
+        placeholder="Filter by any word" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
+      <button type="button" aria-pressed=${held !== null}
+        onClick=${() => setHeld(held === null ? live : null)}>${held === null ? "Pause" : missed > 0 ? `Go on (${missed} new)` : "Go on"}</button>
     </div>
-    ${rows.length === 0 &&
-    html`<${Empty} title=${live.length === 0 ? "Nothing has happened since this page was opened." : "No event fits the filter."}>
+    ${
+      rows.length === 0 &&
+      html`<${Empty} title=${live.length === 0 ? "Nothing has happened since this page was opened." : "No event fits the filter."}>
       <p>${live.length === 0 ? html`Send a text on the page <a href="#/messages/new">Messages</a>, and watch its states come by here.` : "Show more kinds, or clear the filter."}</p>
-    <//>`}
+    <//>`
+    }
     <ol class="events" aria-label="Events, newest first">
       ${rows.map(
         (event) => html`
@@ -63,7 +73,8 @@ export function Events() {
 }
 
 function words({ kind, body }, contacts, modems) {
-  const modem = (imei) => (imei && modems[imei] ? modemName(modems[imei]) : imei ? `Modem …${imei.slice(-4)}` : "The hub");
+  const modem = (imei) =>
+    imei && modems[imei] ? modemName(modems[imei]) : imei ? `Modem …${imei.slice(-4)}` : "The hub";
   switch (kind) {
     case "message": {
       const { label, tone } = messageWords(body);
@@ -81,9 +92,18 @@ function words({ kind, body }, contacts, modems) {
       };
     case "modem": {
       const { label, tone } = modemWords(body);
-      return { who: modemName(body), state: { label, tone }, what: [body.recovery, body.operator, body.signal_dbm === null ? "" : dbm(body.signal_dbm)].filter(Boolean).join(", ") };
+      return {
+        who: modemName(body),
+        state: { label, tone },
+        what: [body.recovery, body.operator, body.signal_dbm === null ? "" : dbm(body.signal_dbm)]
+          .filter(Boolean)
+          .join(", "),
+      };
     }
     default:
-      return { who: "The hub", what: body.moved_to ? `began a fresh database; the damaged one is kept in ${body.moved_to}` : kind };
+      return {
+        who: "The hub",
+        what: body.moved_to ? `began a fresh database; the damaged one is kept in ${body.moved_to}` : kind,
+      };
   }
 }

@@ -44,12 +44,24 @@ export function Help() {
   const api = `${location.origin}/api/v1`;
   const authorised = `-H ${quoted(`Authorization: Bearer ${bearer}`)}`;
   const address = broker(status);
-  const mqtt = address && ["-h", address.host, "-p", address.port, ...(address.user ? ["-u", address.user, "-P", "PASSWORD"] : []), ...(address.tls ? ["--tls-use-os-certs"] : [])].map(quoted).join(" ");
+  const mqtt =
+    address &&
+    [
+      "-h",
+      address.host,
+      "-p",
+      address.port,
+      ...(address.user ? ["-u", address.user, "-P", "PASSWORD"] : []),
+      ...(address.tls ? ["--tls-use-os-certs"] : []),
+    ]
+      .map(quoted)
+      .join(" ");
   const fingerprint = status?.tls?.fingerprint;
   return html`
     <${Heading}>Set-up<//>
     <p>Lines for this hub, ready to be pasted. <code>TOKEN</code> stands for a token; give each program one of its own${may(me, "admin") ? html`, made on the page <a href="#/tokens">Tokens</a>` : ""}.</p>
-    <label class="tick"><input type="checkbox" checked=${own} onChange=${(event) => setOwn(event.currentTarget.checked)} /> <span>Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></span></label>
+    <label class="tick"><input type="checkbox" checked=${own}
+      onChange=${(event) => setOwn(event.currentTarget.checked)} /> <span>Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></span></label>
 
     <section class="panel qr-panel" aria-labelledby="phone">
       <div>
@@ -65,7 +77,8 @@ export function Help() {
     <section class="panel" aria-labelledby="curl">
       <h2 id="curl">Shell and HTTP</h2>
       <p>Send a text, and wait up to 30 seconds for what becomes of it:</p>
-      <${Line} what="curl line that sends" text=${`curl -sS ${authorised} -H 'Content-Type: application/json' -d ${quoted(command)} ${quoted(`${api}/messages?wait=30`)}`} />
+      <${Line} what="curl line that sends"
+        text=${`curl -sS ${authorised} -H 'Content-Type: application/json' -d ${quoted(command)} ${quoted(`${api}/messages?wait=30`)}`} />
       <p>Read what came in, or follow all that happens:</p>
       <${Line} what="curl line that reads the inbox" text=${`curl -sS ${authorised} ${quoted(`${api}/inbox`)}`} />
       <${Line} what="curl line that follows events" text=${`curl -sSN ${authorised} ${quoted(`${api}/events`)}`} />
@@ -77,19 +90,26 @@ export function Help() {
     <section class="panel" aria-labelledby="mqtt">
       <h2 id="mqtt">MQTT</h2>
       ${!may(me, "status") && html`<p class="note">The broker's address is known to tokens with the scope <code>status</code>.</p>`}
-      ${may(me, "status") &&
-      !address &&
-      html`
+      ${
+        may(me, "status") &&
+        !address &&
+        html`
         <p>This hub has no MQTT broker set. Name one in <code>modemhub.toml</code> and restart the hub:</p>
-        <${Line} what="settings for MQTT" text=${'[mqtt]\nurl = "mqtt://BROKER:1883"'} />`}
-      ${address &&
-      html`
+        <${Line} what="settings for MQTT" text=${'[mqtt]\nurl = "mqtt://BROKER:1883"'} />`
+      }
+      ${
+        address &&
+        html`
         ${address.local && html`<p class="quiet small-text">The broker runs on the hub itself${LOOPBACK.has(address.host) ? "; from another device, put the hub's address instead" : ""}.</p>`}
         <p>Send a text, with JSON or, from a device that can only publish a string, with the number in the topic:</p>
-        <${Line} what="mosquitto_pub line with JSON" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send`)} -m ${quoted(command)}`} />
-        <${Line} what="mosquitto_pub line with a plain string" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send/${to.replace("+", "")}`)} -m Hello`} />
+        <${Line} what="mosquitto_pub line with JSON"
+          text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send`)} -m ${quoted(command)}`} />
+        <${Line} what="mosquitto_pub line with a plain string"
+          text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send/${to.replace("+", "")}`)} -m Hello`} />
         <p>Follow received texts and what becomes of sent ones:</p>
-        <${Line} what="mosquitto_sub line" text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`}
+        <${Line} what="mosquitto_sub line"
+          text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`
+      }
     </section>
 
     <section class="panel" aria-labelledby="ha">
@@ -99,9 +119,11 @@ export function Help() {
         <li>A contact in the hub's settings becomes a notify entity:
           <${Line} what="settings for a contact" text=${`[contacts]\nanna = "${to}"`} /></li>
         <li>Send to it from an automation (choose the entity that is named after your contact):
-          <${Line} what="Home Assistant action" text=${'action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello'} /></li>
+          <${Line} what="Home Assistant action"
+            text=${"action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello"} /></li>
         <li>Send to any number:
-          <${Line} what="Home Assistant action for any number" text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
+          <${Line} what="Home Assistant action for any number"
+            text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
         <li>
           <p>Two blueprints come with modemhub, in its folder <code>appliance/mqtt/examples/homeassistant</code>. Copy them into Home Assistant's configuration:</p>
           <p><code>on_text.yaml</code>, an automation for each text that comes, to <code>blueprints/automation/modemhub/</code>;</p>

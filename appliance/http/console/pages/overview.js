@@ -30,8 +30,9 @@ function Health() {
   return html`
     <section class="health ${problems.length > 0 ? "bad" : "good"}" aria-labelledby="health" aria-live="polite">
       <h2 id="health">${problems.length === 0 ? "All is well." : problems.length === 1 ? "One thing is wrong." : `${problems.length} things are wrong.`}</h2>
-      ${problems.length > 0 &&
-      html`<ul class="problems">
+      ${
+        problems.length > 0 &&
+        html`<ul class="problems">
         ${problems.map(
           (problem) => html`
             <li key="${problem.code} ${problem.subject}">
@@ -39,7 +40,8 @@ function Health() {
               ${problem.doing && html`<p class="doing">${sentence(problem.doing)}</p>`}
             </li>`,
         )}
-      </ul>`}
+      </ul>`
+      }
     </section>`;
 }
 
@@ -52,10 +54,12 @@ function Numbers() {
     <dl class="numbers" aria-label="Figures of this hub">
       <div><dt>Modems ready</dt><dd>${modems.ready}<span class="of">of ${modems.known}</span></dd></div>
       <div><dt>In the queue</dt><dd>${queue}<span class="of">${queue === 1 ? "segment" : "segments"}</span></dd></div>
-      ${counters &&
-      html`
+      ${
+        counters &&
+        html`
         <div><dt>Received</dt><dd>${counters.received}<span class="of">since start</span></dd></div>
-        <div><dt>Delivered</dt><dd>${counters.delivered}<span class="of">since start</span></dd></div>`}
+        <div><dt>Delivered</dt><dd>${counters.delivered}<span class="of">since start</span></dd></div>`
+      }
       <div><dt>Free disk</dt><dd>${size(store.free_bytes)}<span class="of">${store.full ? "full: nothing new is accepted" : `database ${size(store.bytes)}`}</span></dd></div>
       <div><dt>Running for</dt><dd>${running}<span class="of">${running === 1 ? unit : `${unit}s`}</span></dd></div>
     </dl>`;
@@ -69,13 +73,15 @@ function Modems() {
     <section aria-labelledby="modems">
       <h2 id="modems">Modems</h2>
       ${!known && html`<${Loading} what="the modems" />`}
-      ${known &&
-      list.length === 0 &&
-      html`
+      ${
+        known &&
+        list.length === 0 &&
+        html`
         <${Empty} title="No modem has been seen yet.">
           <p>Above stands how one is added. To see what is plugged in, and what each port answers, run this at the hub:</p>
           <pre class="line"><code>modemhub doctor</code></pre>
-        <//>`}
+        <//>`
+      }
       <ul class="cards">${list.map((modem) => html`<${Card} key=${modem.imei} modem=${modem} />`)}</ul>
     </section>`;
 }
@@ -117,9 +123,16 @@ function Doors() {
     <section class="panel" aria-labelledby="doors">
       <h2 id="doors">Connections</h2>
       <ul class="doors">
-        ${mqtt && html`<${Door} name="MQTT broker" where=${mqtt.url} well=${mqtt.connected} label=${mqtt.connected ? "Connected" : "No connection"} error=${mqtt.connected ? null : mqtt.last_error} />`}
+        ${
+          mqtt &&
+          html`<${Door} name="MQTT broker" where=${mqtt.url} well=${mqtt.connected}
+          label=${mqtt.connected ? "Connected" : "No connection"} error=${mqtt.connected ? null : mqtt.last_error} />`
+        }
         ${webhooks.map(
-          ({ name, pending, last_error: error }) => html`<${Door} key=${name} name="Webhook ${name}" where=${pending > 0 ? `${count(pending, "event")} to be told` : null} well=${error === null} label=${error === null ? "Told" : "Failing"} error=${error} />`,
+          ({ name, pending, last_error: error }) =>
+            html`<${Door} key=${name} name="Webhook ${name}"
+              where=${pending > 0 ? `${count(pending, "event")} to be told` : null} well=${error === null}
+              label=${error === null ? "Told" : "Failing"} error=${error} />`,
         )}
       </ul>
     </section>`;

@@ -36,8 +36,9 @@ function Manage({ me }) {
     ${made && html`<div role="status"><${NewToken} token=${made.token} name=${made.name} /></div>`}
     <${ErrorNote} error=${error} />
     ${!value && !error && html`<${Loading} what="the tokens" />`}
-    ${value &&
-    html`
+    ${
+      value &&
+      html`
       <section aria-labelledby="all-tokens">
         <h2 id="all-tokens">Tokens of this hub</h2>
         <ul class="token-list">
@@ -49,17 +50,23 @@ function Manage({ me }) {
                   <p>${token.scopes.map((scope) => html`<span class="scope" key=${scope}>${scope}</span> `)}</p>
                   <p class="quiet small-text">${[token.created_at && `created ${when(token.created_at)}`, token.per_minute && `${token.per_minute} texts a minute`, token.daily_cap && `${token.daily_cap} segments a day`].filter(Boolean).join(" · ")}</p>
                 </div>
-                <button type="button" aria-label="Revoke ${token.name}" title=${token.created_at ? fullTime(token.created_at) : undefined} onClick=${() => setDoomed(token)}>Revoke</button>
+                <button type="button" aria-label="Revoke ${token.name}"
+                  title=${token.created_at ? fullTime(token.created_at) : undefined}
+                  onClick=${() => setDoomed(token)}>Revoke</button>
               </li>`,
           )}
         </ul>
-      </section>`}
+      </section>`
+    }
     <${Create} onMade=${(token) => (setMade(token), reload())} />
-    ${doomed &&
-    html`
-      <${Confirm} title="Revoke “${doomed.name}”?" action="Revoke" danger=${true} onConfirm=${revoke} onClose=${() => setDoomed(null)}>
+    ${
+      doomed &&
+      html`
+      <${Confirm} title="Revoke “${doomed.name}”?" action="Revoke" danger=${true} onConfirm=${revoke}
+        onClose=${() => setDoomed(null)}>
         <p>Whatever uses it is refused from now on${doomed.name === me.name ? ": that is this page itself; you will have to sign in with another token" : ""}. This cannot be taken back.</p>
-      <//>`}`;
+      <//>`
+    }`;
 }
 
 function Create({ onMade }) {
@@ -68,7 +75,8 @@ function Create({ onMade }) {
   const [perMinute, setPerMinute] = useState("");
   const [dailyCap, setDailyCap] = useState("");
   const task = useTask();
-  const toggle = (scope) => setScopes((now) => (now.includes(scope) ? now.filter((one) => one !== scope) : [...now, scope]));
+  const toggle = (scope) =>
+    setScopes((now) => (now.includes(scope) ? now.filter((one) => one !== scope) : [...now, scope]));
   const submit = async (event) => {
     event.preventDefault();
     const body = {
@@ -90,24 +98,30 @@ function Create({ onMade }) {
       <h2 id="new-one">New token</h2>
       <form onSubmit=${submit}>
         <${Field} id="token-name" label="Name" hint="Who or what will use it, such as “home-assistant”.">
-          <input id="token-name" required maxlength="64" autocomplete="off" spellcheck=${false} aria-describedby="token-name-hint" value=${name} onInput=${(event) => setName(event.currentTarget.value)} />
+          <input id="token-name" required maxlength="64" autocomplete="off" spellcheck=${false}
+            aria-describedby="token-name-hint" value=${name} onInput=${(event) => setName(event.currentTarget.value)} />
         <//>
         <fieldset class="scopes">
           <legend>It may</legend>
           ${SCOPES.map(
-            ([scope, words]) => html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
+            ([scope, words]) =>
+              html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)}
+                onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
           )}
         </fieldset>
         <div class="pair">
           <${Field} id="per-minute" label="Texts a minute, at most" hint="Empty: the hub's own limit.">
-            <input id="per-minute" type="number" min="1" inputmode="numeric" aria-describedby="per-minute-hint" value=${perMinute} onInput=${(event) => setPerMinute(event.currentTarget.value)} />
+            <input id="per-minute" type="number" min="1" inputmode="numeric" aria-describedby="per-minute-hint"
+              value=${perMinute} onInput=${(event) => setPerMinute(event.currentTarget.value)} />
           <//>
           <${Field} id="daily-cap" label="Segments in 24 hours, at most" hint="Empty: the hub's own limit.">
-            <input id="daily-cap" type="number" min="1" inputmode="numeric" aria-describedby="daily-cap-hint" value=${dailyCap} onInput=${(event) => setDailyCap(event.currentTarget.value)} />
+            <input id="daily-cap" type="number" min="1" inputmode="numeric" aria-describedby="daily-cap-hint"
+              value=${dailyCap} onInput=${(event) => setDailyCap(event.currentTarget.value)} />
           <//>
         </div>
         <${ErrorNote} error=${task.error} />
-        <div class="actions"><button class="primary" disabled=${task.busy || scopes.length === 0}>${task.busy ? "One moment …" : "Create token"}</button>
+        <div class="actions"><button class="primary"
+          disabled=${task.busy || scopes.length === 0}>${task.busy ? "One moment …" : "Create token"}</button>
           ${scopes.length === 0 && html`<span class="hint">Tick at least one.</span>`}</div>
       </form>
     </section>`;

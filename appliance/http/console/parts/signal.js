@@ -36,7 +36,10 @@ export function useSignal(imei, now) {
     };
   }, [imei]);
   return useMemo(
-    () => (samples === null || now === null ? samples : [...samples, { at: new Date().toISOString(), dbm: now, state: "ready" }]),
+    () =>
+      samples === null || now === null
+        ? samples
+        : [...samples, { at: new Date().toISOString(), dbm: now, state: "ready" }],
     [samples, now],
   );
 }
@@ -45,7 +48,10 @@ export function Bars({ value }) {
   const { bars, label } = signalWords(value);
   return html`
     <svg class="bars" viewBox="0 0 20 14" role="img" aria-label="Signal ${label}">
-      ${[0, 1, 2, 3].map((n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5" height=${5 + n * 3} rx="1" />`)}
+      ${[0, 1, 2, 3].map(
+        (n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5"
+        height=${5 + n * 3} rx="1" />`,
+      )}
     </svg>`;
 }
 
@@ -56,7 +62,8 @@ export function signalSentence(samples) {
   const values = known.map((sample) => sample.dbm);
   const last = samples.at(-1).dbm;
   const span = (new Date(samples.at(-1).at) - new Date(samples[0].at)) / 60_000;
-  const over = span < 3 ? "so far" : span < 120 ? `in ${Math.round(span)} minutes` : `in ${Math.round(span / 60)} hours`;
+  const over =
+    span < 3 ? "so far" : span < 120 ? `in ${Math.round(span)} minutes` : `in ${Math.round(span / 60)} hours`;
   const least = Math.min(...values);
   const most = Math.max(...values);
   const range = least === most ? `steady ${over}` : `between ${dbm(least)} and ${dbm(most)} ${over}`;
@@ -98,7 +105,12 @@ export function SignalPlot({ samples, small = false }) {
       const quiet = colour(element, "--quiet");
       const line = colour(element, "--line");
       const font = `12px ${getComputedStyle(element).fontFamily}`;
-      const axis = { stroke: quiet, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
+      const axis = {
+        stroke: quiet,
+        font,
+        grid: { stroke: line, width: 1 },
+        ticks: { stroke: line, width: 1, size: 4 },
+      };
       plot.current = new uPlot(
         {
           width: element.clientWidth,
@@ -113,14 +125,25 @@ export function SignalPlot({ samples, small = false }) {
                 { ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toTimeString().slice(0, 5)) },
                 { ...axis, size: 52, values: (_, ticks) => ticks.map((t) => String(t).replace("-", "−")) },
               ],
-          series: [{}, { stroke: accent, fill: wash, fillTo: RANGE[0], width: small ? 1.5 : 2, points: { show: samples.length < 3, size: 5, fill: accent } }],
+          series: [
+            {},
+            {
+              stroke: accent,
+              fill: wash,
+              fillTo: RANGE[0],
+              width: small ? 1.5 : 2,
+              points: { show: samples.length < 3, size: 5, fill: accent },
+            },
+          ],
         },
         data.current,
         element,
       );
     };
     draw();
-    const resized = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: small ? 44 : 220 }));
+    const resized = new ResizeObserver(() =>
+      plot.current.setSize({ width: element.clientWidth, height: small ? 44 : 220 }),
+    );
     resized.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);
