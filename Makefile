@@ -11,10 +11,14 @@ UV_VERSION := 0.13.9
 uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
-# The Debian packages that some tests drive: a real broker, system-call traces, two other SMS daemons as witnesses, real
-# udev with a USB bus that is only mocked, a browser with a font, and two other decoders of short messages.
+# The Debian packages that some tests drive: a real broker and its clients, system-call traces, two other SMS daemons as
+# witnesses, real udev with a USB bus that is only mocked, a browser with a font, and two other decoders of messages.
 ORACLES := python3-gammu tshark
-DEBIAN_PACKAGES := mosquitto strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core $(ORACLES)
+DEBIAN_PACKAGES := mosquitto mosquitto-clients strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core \
+	$(ORACLES)
+
+# What judges from outside and comes by other ways: codecs, Node-RED, Home Assistant. Each is fetched once.
+FETCHED := .cache/oracles/.complete .cache/node-red/fetched.json .cache/homeassistant/.complete
 
 # Most tests wait for processes more than they compute: one more at a time than there are cores.
 parallel := -n $(shell expr 1 + $$(nproc 2>/dev/null || echo 1)) --dist worksteal
@@ -31,10 +35,10 @@ sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v
 # What builds and runs the guest.
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
-.PHONY: help setup check test demo hil guest mutants bench fuzz oracles lock clean
+.PHONY: help setup check test demo hil guest homeassistant mutants bench fuzz oracles lock clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.complete ## fetch all that the other commands need (Python packages, below this directory)
 	@:
@@ -45,7 +49,7 @@ check: setup ## lint, format, types, and that no machine's own paths or hosts st
 	$(run) -m mypy
 	@.ci/no-foreign-places
 
-test: setup .cache/oracles/.complete ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
+test: setup $(FETCHED) ## every test; installs Debian packages first where this is root or has sudo (ARGS="-k name" to choose)
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m pytest $(parallel) $(ARGS)
 
@@ -62,6 +66,10 @@ guest: setup ## the hub on a real kernel, with its USB drivers, udev and GPIO, i
 	@$(run) -m hil.guest.build
 	$(run) -m pytest --long hil/tests/test_guest.py $(ARGS)
 
+homeassistant: setup .cache/homeassistant/.complete ## a real Home Assistant on the hub's discovery; fetched once, no root needed
+	@.ci/debian-packages mosquitto umockdev
+	$(run) -m pytest $(parallel) --long hil/tests/test_homeassistant.py $(ARGS)
+
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
 	$(run) -m hil.mutants $(ARGS)
@@ -77,6 +85,16 @@ fuzz: setup ## a million random and mutated PDUs through the codec (ARGS="--coun
 .cache/oracles/.complete: tests/oracles/requirements.txt | setup
 	@echo "- fetching the codecs that ours is held against"
 	@$(run) -c 'from tests.oracles import cast; cast.fetch()' && touch $@ || echo "  they could not all be fetched"
+
+# One of the clients; a test says so where it could not be fetched.
+.cache/node-red/fetched.json: hil/nodered/package-lock.json | setup
+	@echo "- fetching the Node-RED that the shipped flow is tried in"
+	@$(run) -m hil.nodered && touch $@ || echo "  it could not be fetched"
+
+# Home Assistant Core with a Python of its own; a test says so where it could not be fetched.
+.cache/homeassistant/.complete: hil/homeassistant/requirements.txt hil/homeassistant/build.py | setup
+	@.ci/debian-packages mmdebstrap
+	@$(run) -m hil.homeassistant.build >/dev/null && touch $@ || echo "  Home Assistant could not be fetched"
 
 oracles: setup ## our codec, then the emulated network's, against independent decoders and encoders, in full
 	@.ci/debian-packages $(ORACLES)

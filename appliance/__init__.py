@@ -13,13 +13,15 @@ The map, one line per room::
     store/       the journal: SQLite, one writer, one verb is one transaction
     hub/         POLICY: what is sent when and by which SIM; what arrives and what it means
     mqtt/ http/  the doors; they know only the hub
+    webhooks/    the door that knocks: events told by HTTP; knows only the hub
+    shell/       the hub from outside: a client of the HTTP door, and the commands that people's scripts use
 
 The import rule (tests/test_architecture.py holds it)::
 
                           __main__
-            ┌───────────────┼──────────────┐
-          mqtt            http          settings
-            └───────┬───────┘
+            ┌───────────────┼──────────────┬─────────────┬───────────┐
+          mqtt            http         webhooks       settings      shell
+            └───────┬───────┴──────────────┘
                    hub
          ┌──────────┼─────────┬───────────┐
        modem      store      sms      supervisor

@@ -13,21 +13,21 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import __version__
-from appliance.errors import ModemhubError, SettingsError
+from appliance.errors import ModemhubError, SettingsError, StoreError
+from appliance.shell.arguments import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from http.client import HTTPResponse
 
-    from appliance.mqtt import MqttDoor, MqttSettings
+    from appliance.http import HttpSettings
     from appliance.settings import Settings
+    from appliance.shell import HubClient
 
-__all__ = ["main"]
+__all__ = ["main", "parsed"]
 
 log = logging.getLogger("appliance")
 
@@ -40,11 +40,7 @@ back from an fsync, waits that long for a busy event loop: measured, 2.6 times f
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of ``modemhub``; returns the exit code."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    options.rest = rest
-    if rest and options.command is not _demo:  # the demonstration has options of its own
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options = parsed(arguments)
     try:
         code: int = options.command(options)
     except SettingsError as error:
@@ -56,6 +52,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return FINE
     return code
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, read; ends the process where it is wrong."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    options.rest = rest
+    if "words_anywhere" in options and _are_words(rest):
+        options.words += [word for word in rest if word != "--"]
+    elif rest and options.command is not _demo:  # the demonstration has options of its own
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
+
+
+def _are_words(rest: Sequence[str]) -> bool:
+    """Whether this is what argparse leaves of words that stand apart, with an option between them."""
+    return rest[:1] == ["--"] or not any(word.startswith("-") and word != "-" for word in rest)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,14 +120,11 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--name", required=True)
 
     command("doctor", _doctor, "Say what is plugged in, what each port answers, and what is wrong.")
-    send = command("send", _send, "Send a text through the running hub and wait for what becomes of it.")
-    send.add_argument("number")
-    send.add_argument("text")
-    send.add_argument(
-        "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for an end (default: 60)"
-    )
-    follow = command("events", _events, "Follow the running hub's events, one JSON a line.")
-    follow.add_argument("--after", type=int, metavar="SEQ", help="replay from this event on (default: only new ones)")
+
+    def spoken(name: str, text: str) -> argparse.ArgumentParser:
+        return command(name, _talk, text)
+
+    add_commands(spoken)
     return parser
 
 
@@ -163,14 +173,25 @@ async def _supervise(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         await hub.start()
+        if settings.webhooks:
+            from appliance.webhooks import WebhookDoor
+
+            webhooks = WebhookDoor(hub, settings.webhooks)
+            await webhooks.settle()
+            for name, hook in webhooks.hooks.items():
+                supervisor.tend(f"webhook {name}", hook.run)
+            hub.webhooks = lambda: webhooks.states
+        else:
+            await hub.debts.keep(())
         if settings.mqtt is not None and settings.mqtt.url is not None:
             from appliance.mqtt import MqttDoor
 
-            mqtt = MqttDoor(hub, settings.mqtt)
-            hub.mqtt = partial(_mqtt_report, mqtt, settings.mqtt)
+            mqtt = MqttDoor(hub, settings.mqtt, settings.homeassistant)
+            hub.mqtt = lambda: mqtt.report
             supervisor.vital("mqtt", mqtt.run)
         else:
-            await hub.forget_door("mqtt")
+            for door in ("mqtt", "homeassistant", "homeassistant.told", "sms2mqtt"):
+                await hub.forget_door(door)
         if settings.http.listen is not None:
             from appliance.http import HttpDoor
 
@@ -188,17 +209,6 @@ async def _supervise(settings: Settings) -> None:
         await supervisor.run()
     finally:
         await journal.close()
-
-
-def _mqtt_report(door: MqttDoor, settings: MqttSettings) -> dict[str, Any]:
-    """How the MQTT door is, for the hub's status, which knows no door."""
-    return {
-        "connected": door.connected,
-        "url": settings.url,
-        "last_error": None if door.connected else door.last_error,
-        "base_topic": settings.base_topic,
-        "discovery_prefix": None,
-    }
 
 
 def _claim_file(store: Path) -> Path:
@@ -332,11 +342,9 @@ def _token_revoke(options: argparse.Namespace) -> int:
 
 
 def _token_name(given: str) -> str:
-    """A token's name is its client's name; ``mqtt`` is what the hub calls whoever speaks through the broker."""
-    if given == "mqtt" or not given.isprintable() or not 1 <= len(given) <= 64:
-        raise argparse.ArgumentTypeError('1 to 64 printable characters, and not "mqtt", which is the MQTT door\'s own')
-    if given.startswith("command-line-"):
-        raise argparse.ArgumentTypeError("names that begin with command-line- are those of passing tokens")
+    """A token's name is its client's name; two are the hub's own: by the broker, by the command line."""
+    if given == "mqtt" or given.startswith("command-line") or not given.isprintable() or not 1 <= len(given) <= 64:
+        raise argparse.ArgumentTypeError('1 to 64 printable characters; "mqtt" and "command-line…" are the hub\'s own')
     return given
 
 
@@ -379,72 +387,82 @@ def _new_token(
 # ---------------------------------------------------------------------- the running hub, by its own API
 
 
-@contextlib.contextmanager
-def _local_api(
-    options: argparse.Namespace, *, scopes: Sequence[str]
-) -> Iterator[Callable[[str, str, object], HTTPResponse]]:
-    """Speak to the hub on this machine by a token that lives as long as the command: who may write the store may."""
-    import http.client
-    import secrets
+def _talk(options: argparse.Namespace) -> int:
+    """A command that speaks to a running hub."""
+    from appliance.shell.commands import run
 
+    return run(options, _hub)
+
+
+@contextlib.contextmanager
+def _hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
+    """The hub that is named, else the one on this machine."""
+    from appliance.shell.commands import named_hub
+
+    named = named_hub(options, os.environ)
+    if named is not None:
+        yield named
+        return
+    with _local_hub(options, scopes) as local:
+        yield local
+
+
+@contextlib.contextmanager
+def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
+    """The hub on this machine, by a token lent for as long as this lasts: who may write the store may."""
+    from appliance.http.certificate import PUBLIC
     from appliance.settings import load
-    from appliance.store import tokens, visit
+    from appliance.shell import HubClient
+    from appliance.shell.holder import is_alive, this_process
+    from appliance.shell.wire import fingerprint_of
+    from appliance.store import events, tokens, visit
 
     settings = load(options.config)
     if settings.http.listen is None:
         raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
-    host, port = settings.http.address
-    name = f"{tokens.PASSING}{secrets.token_hex(4)}"
-    token = _new_token(options, name=name, scopes=scopes)
-
-    def request(method: str, path: str, body: object = None) -> HTTPResponse:
-        connection = http.client.HTTPConnection(host, port)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-        except OSError as error:
-            raise ModemhubError(f"no hub answers at {host}:{port} ({error.strerror}): is modemhub running?") from error
-        return connection.getresponse()
-
+    url, fingerprint = _local_url(settings.http), None
+    if settings.http.encrypted:
+        fingerprint = fingerprint_of(settings.http.cert or settings.store.path.with_name(PUBLIC))
+    HubClient(url, "", fingerprint=fingerprint).check()  # before the store is touched: where no hub runs, none is made
     try:
-        yield request
-    finally:
         with visit(settings.store.path) as store:
-            store.write(tokens.revoke, name=name)
+            newest = store.read(events.last)
+            for left in store.read(tokens.tokens):
+                if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
+                    store.write(tokens.give_back, name=left.name)  # its command was killed
+    except StoreError as error:
+        raise StoreError(f"{error} (who may not write there names the hub by --url and brings a token)") from error
+    name = tokens.PASSING + this_process()
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ends:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        token = _new_token(options, name=name, scopes=scopes)
+        yield HubClient(url, token, fingerprint=fingerprint, newest=newest)
+    finally:
+        with contextlib.suppress(StoreError), visit(settings.store.path) as store:  # else the next command does it
+            store.write(tokens.give_back, name=name)
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _send(options: argparse.Namespace) -> int:
-    with _local_api(options, scopes=["send", "status"]) as request:
-        response = request(
-            "POST", f"/api/v1/messages?wait={min(options.wait, 60)}", {"to": options.number, "text": options.text}
-        )
-        answer = json.loads(response.read())
-    if response.status >= 300:
-        print(f"modemhub: {answer.get('detail') or answer.get('title')}", file=sys.stderr)
-        return WRONG_USAGE if response.status == 400 else FAILED
-    print(f"{answer['id']}\t{answer['state']}")
-    return FAILED if answer["state"] in {"failed", "undelivered", "expired"} else FINE
-
-
-def _events(options: argparse.Namespace) -> int:
-    path = "/api/v1/events" if options.after is None else f"/api/v1/events?after={options.after}"
-    with _local_api(options, scopes=["inbox", "status"]) as request:
-        response = request("GET", path, None)
-        for line in response:
-            if line.startswith(b"data:"):
-                print(line[5:].strip().decode(), flush=True)
-    return FINE
+def _local_url(door: HttpSettings) -> str:
+    """Where the door is reached from this machine: one that listens everywhere, on the loopback address."""
+    host, port = door.address
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened on
+    return f"http{'s' if door.encrypted else ''}://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _doctor(options: argparse.Namespace) -> int:
     """Ask the running hub for its modems, and look at everything else: buses, and ports that nobody has open."""
     from appliance.modem import consult
     from appliance.settings import load
+    from appliance.shell.words import modem_words
 
     settings = load(options.config)
     running = _running_modems(options) if settings.http.listen is not None else None
     for modem in running or ():
-        print(f"{modem['place']}: {_in_words(modem)}")
+        print(f"{modem['place']}: {modem_words(modem)}")
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
     named = [modem.port for modem in settings.modems if modem.port not in served]
     findings = asyncio.run(consult(named, buses=settings.detect.udev, served=served))
@@ -457,32 +475,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _running_modems(options: argparse.Namespace) -> list[dict[str, Any]] | None:
     """The modems of the hub that runs on this machine; None: none runs."""
     try:
-        with _local_api(options, scopes=["status"]) as request:
-            response = request("GET", "/api/v1/modems", None)
-            modems: list[dict[str, Any]] = json.loads(response.read())["modems"]
+        with _local_hub(options, ["status"]) as hub:
+            return hub.modems()
     except ModemhubError:
         return None
-    return modems
-
-
-def _in_words(modem: dict[str, Any]) -> str:
-    """How a modem of the running hub is, for a person."""
-    said = [f"{modem['manufacturer'] or 'a modem'} {modem['model'] or ''}".strip() + f", IMEI {modem['imei']}"]
-    said.append(f"profile {modem['profile']}, port {modem['port']}")
-    said.append(f"state: {modem['state'].replace('_', ' ')}")
-    if modem["registration"]:
-        said.append(f"registration: {modem['registration'].replace('_', ' ')}")
-    if modem["signal_dbm"] is not None:
-        said.append(f"signal {modem['signal_dbm']} dBm")
-    if modem["storage_full"]:
-        said.append(f"nearly full: {', '.join(modem['storage_full'])}")
-    if modem["unreadable"]:
-        said.append(f"starts anew when these are read, so they are left there: {', '.join(modem['unreadable'])}")
-    if modem["recovery"]:
-        said.append(f"being done: {modem['recovery']}")
-    if modem["last_error"] and modem["state"] != "ready":
-        said.append(f"wrong: {modem['last_error']}")
-    return "; ".join(said)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@
     ├── StoreError
     │   ├── StoreFull            the disk is full; nothing of the transaction was kept
     │   └── StoreCorrupt         quick_check failed or the file is not a database of ours
-    └── Rejected                 a client's command is refused (code, detail, pointer)
+    ├── Rejected                 a client's command is refused (code, detail, pointer)
+    │   └── RefusedByHub         the same as a client of the HTTP door hears it (status)
+    └── HubUnreachable           no hub answers there, or it is not the one that is trusted
+        └── HubBrokeOff          the connection ended before the answer: what was asked for may have been done
 
 Retry is decided by these types and by ``Reason.retry``, never by a text.
 """
@@ -33,11 +36,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerTimeout",
     "CommandFailed",
+    "HubBrokeOff",
+    "HubUnreachable",
     "ModemError",
     "ModemhubError",
     "PortFailed",
     "PortGone",
     "PowerFailed",
+    "RefusedByHub",
     "Rejected",
     "SettingsError",
     "SmsDecodeError",
@@ -156,3 +162,27 @@ class Rejected(ModemhubError):
         self.detail = detail
         self.pointer = pointer
         self.retry_after = retry_after
+
+
+class RefusedByHub(Rejected):
+    """The hub has refused what its client asked for; ``status`` is that of HTTP, 400 to 599."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        pointer: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, detail, pointer=pointer, retry_after=retry_after)
+        self.status = status
+
+
+class HubUnreachable(ModemhubError):
+    """No hub answers at this address, or its certificate is not the one that is trusted; nothing was asked of it."""
+
+
+class HubBrokeOff(HubUnreachable):
+    """The connection ended before the answer was complete: what was asked for may have been done."""

@@ -36,8 +36,9 @@ from appliance.hub.settings import (
     RecoverySettings,
     SimSettings,
 )
-from appliance.mqtt.settings import MqttSettings
+from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
+from appliance.webhooks.settings import WebhookName, WebhookSettings
 
 __all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "shown"]
 
@@ -45,8 +46,14 @@ DEFAULT_FILE = Path("/etc/modemhub/modemhub.toml")
 
 ENVIRONMENT = "MODEMHUB_"
 
-NOT_SETTINGS = frozenset({"MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"})
-"""Environment variables of ours that are no settings: the file to read, and the tests' crash point."""
+NOT_SETTINGS = frozenset(
+    {
+        *("MODEMHUB_CONFIG", "MODEMHUB_CRASH_AT"),
+        *("MODEMHUB_URL", "MODEMHUB_TOKEN", "MODEMHUB_CA", "MODEMHUB_FINGERPRINT"),
+    }
+)
+"""Environment variables of ours that are no settings: the file to read, the tests' crash point, and the hub that the
+command line speaks to (``appliance.shell``)."""
 
 
 class LogSettings(BaseModel):
@@ -71,6 +78,7 @@ class Settings(BaseSettings):
 
     mqtt: MqttSettings | None = None
     """Absent: no MQTT door."""
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
     http: HttpSettings = HttpSettings()
     store: StoreSettings = StoreSettings()
     policy: PolicySettings = PolicySettings()
@@ -80,6 +88,7 @@ class Settings(BaseSettings):
     modems: list[ModemSettings] = []
     sims: dict[Annotated[str, Field(pattern=r"^(\*|[0-9]{18,20})$")], SimSettings] = {}
     contacts: ContactsSettings = {}
+    webhooks: dict[WebhookName, WebhookSettings] = {}
     log: LogSettings = LogSettings()
     _given: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     """What each source said, the one that wins first."""

@@ -64,6 +64,9 @@ def _one(name: str, law: str, file: str, old: str, new: str, *tests: str) -> Mut
     return Mutant(name, law, (Patch(file, old, new),), tests)
 
 
+_SHELL_CLIENT: Final = "tests/shell/test_client.py"
+_SHELL_STREAM: Final = "tests/shell/test_stream.py"
+_COMMAND_LINE: Final = "hil/tests/test_command_line.py"
 _ARRIVING_ROOM: Final = "modem/arriving.py"
 _SUBMITTING_ROOM: Final = "modem/submitting.py"
 _SIM_ROOM: Final = "modem/sim.py"
@@ -79,6 +82,7 @@ _OUTBOUND: Final = "store/outbound.py"
 _INBOUND: Final = "store/inbound.py"
 _JOURNAL: Final = "store/journal.py"
 _DOOR: Final = "mqtt/door.py"
+_HOOK: Final = "webhooks/hook.py"
 
 _ARRIVING: Final = "tests/modem/test_arriving.py::"
 _LIFE: Final = "tests/modem/test_life.py::"
@@ -99,8 +103,69 @@ _STORE_IN: Final = "tests/store/test_inbound.py::"
 _STORE_OUT: Final = "tests/store/test_outbound.py::"
 _COMMANDS: Final = "tests/mqtt/test_commands.py::"
 _EVENTS: Final = "tests/mqtt/test_events.py::"
+_OUTAGES: Final = "tests/webhooks/test_outages.py::"
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
+    # ---- the command line
+    _one(
+        "a send asked again by a new name",
+        "S4: a broken connection does not text twice",
+        "shell/client.py",
+        "                    body=command,\n",
+        '                    body={**command, "id": secrets.token_hex(16)},\n',
+        f"{_SHELL_CLIENT}::test_a_send_that_broke_off_is_asked_again_under_the_same_key",
+    ),
+    _one(
+        "each command a client of its own",
+        "S4: the same key is the same message, whatever process asks",
+        "store/tokens.py",
+        'replace(token, name=PASSING.rstrip("-")) if token.name.startswith(PASSING) else token',
+        "replace(token)",
+        f"{_SHELL_CLIENT}::test_whatever_command_asks_it_is_one_client",
+        f"{_COMMAND_LINE}::test_the_same_id_sends_once_whatever_process_asks",
+    ),
+    _one(
+        "a killed command's token left",
+        "C1: what lets somebody in lives no longer than its command",
+        "__main__.py",
+        "if left.name.startswith(tokens.PASSING) and not is_alive(",
+        "if not left.name and not is_alive(",
+        f"{_COMMAND_LINE}::test_a_killed_command_leaves_no_token_behind_for_long",
+    ),
+    _one(
+        "a stream begun anew",
+        "followed events have no gap",
+        "shell/stream.py",
+        'headers["Last-Event-ID"] = str(self.last)',
+        "pass",
+        f"{_SHELL_STREAM}::test_a_broken_stream_goes_on_behind_the_last_event_and_tells_none_twice",
+        f"{_COMMAND_LINE}::test_a_break_before_the_first_event_leaves_no_gap_either",
+    ),
+    _one(
+        "a stream that repeats",
+        "followed events come once",
+        "shell/stream.py",
+        "if self.last is not None and seq <= self.last:",
+        "if self.last is None:",
+        f"{_SHELL_STREAM}::test_a_broken_stream_goes_on_behind_the_last_event_and_tells_none_twice",
+    ),
+    _one(
+        "any certificate",
+        "C1: no token to whom is not trusted",
+        "shell/wire.py",
+        "if shown != self._pinned:",
+        "if not shown:",
+        "tests/shell/test_wire.py::test_another_certificate_is_told_nothing",
+    ),
+    _one(
+        "a text that steers the terminal",
+        "C1: no sender writes into a list",
+        "shell/words.py",
+        """lambda found: f"\\\\x{ord(found[0]):02x}", text""",
+        "lambda found: found[0], text",
+        "tests/shell/test_words.py::test_no_sender_steers_the_terminal",
+        f"{_COMMAND_LINE}::test_the_inbox_is_a_list_for_people_with_names_and_the_newest_last",
+    ),
     # ---- what is said before it is durable
     _one(
         "the journal answers before its COMMIT",
@@ -915,6 +980,118 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         '    return not scopes or "admin" in client.scopes or not scopes.isdisjoint(client.scopes)\n',
         "    return not scopes or bool(client.scopes)\n",
         "tests/http/test_access.py::test_a_route_lets_in_its_scopes_and_admin_and_nobody_else",
+    ),
+    _one(
+        "any token claims the hub",
+        "a hub that nobody owns belongs to who has its file",
+        "store/claim.py",
+        "    if not hmac.compare_digest(known, claim):\n",
+        "    if not known:\n",
+        "tests/hub/test_claim.py::test_who_brings_it_is_the_owner_once",
+        "tests/http/test_ownership.py::test_guessing_the_claim_is_slowed_down",
+    ),
+    _one(
+        "the claim may be guessed at leisure",
+        "guessing the claim is slowed down",
+        "http/auth.py",
+        '            if refused.code == "forbidden":\n',
+        '            if refused.code == "unauthorized":\n',
+        "tests/http/test_ownership.py::test_guessing_the_claim_is_slowed_down",
+    ),
+    _one(
+        "a password is a token everywhere",
+        "HTTP Basic lets in where a browser asks and nothing can be changed, and nowhere else",
+        "http/door.py",
+        "bearer(request) or (basic(request) if route.basic else None)",
+        "bearer(request) or basic(request)",
+        "tests/http/test_access.py::test_the_token_is_a_password_where_a_browser_asks_and_nothing_can_be_changed",
+    ),
+    _one(
+        "the console's files are anywhere",
+        "a path is a chain of plain names below one folder of the package",
+        "http/pages.py",
+        "    if not all(_NAME.fullmatch(name) for name in names):\n        return None\n",
+        "",
+        "tests/http/test_pages.py::test_nothing_else_is_a_file",
+    ),
+    _one(
+        "a minute has no bound",
+        "C2: a token sends no more messages in a minute than it may",
+        "http/pace.py",
+        "        if missing > 0:\n",
+        "        if missing > messages:\n",
+        "tests/http/test_pace.py::test_a_bucket_holds_a_minute_and_fills_evenly",
+        "tests/http/test_ownership.py::test_more_messages_in_a_minute_than_a_token_may_are_put_off",
+    ),
+    _one(
+        "a stream outlives its token",
+        "a revoked token ends what it began",
+        "http/handlers.py",
+        "                if await call.hub.authenticate(call.token) is None:",
+        "                if await call.hub.authenticate(call.token) is False:  # type: ignore[comparison-overlap]",
+        "tests/http/test_events.py::test_a_silent_stream_shows_signs_of_life_and_ends_with_the_token",
+    ),
+    _one(
+        "the log quotes what is no HTTP",
+        "C1: no secret in a log line",
+        "http/door.py",
+        "    return kind is not None and issubclass(kind, HttpProcessingError)\n",
+        "    return False and kind is HttpProcessingError\n",
+        "tests/http/test_access.py::test_what_is_no_http_leaves_no_token_in_the_log",
+    ),
+    _one(
+        "the description leaves out a refusal",
+        "nothing is answered that is not described",
+        "http/routes.py",
+        '        codes = [*self.refusals, "invalid", "internal", "unavailable"]\n',
+        '        codes = [*self.refusals, "internal", "unavailable"]\n',
+        "tests/http/test_access.py::test_what_is_refused_is_a_problem",
+        "tests/http/test_ownership.py::test_a_token_that_cannot_be_is_refused",
+    ),
+    # ---- webhooks
+    _one(
+        "a webhook's cursor moves before the answer",
+        "a webhook tells each event until it is answered: a crash between loses none",
+        _HOOK,
+        "        match await sender.tell(event):\n            case Told():\n",
+        "        await self._hub.advance(self.cursor, event.seq)\n"
+        "        match await sender.tell(event):\n            case Told():\n",
+        _OUTAGES + "test_no_step_can_be_cut_so_that_an_event_is_lost[advance-after-1]",
+    ),
+    _one(
+        "a webhook's cursor does not move with its debts",
+        "an event is ahead of the cursor or owed, never neither and never both",
+        "store/webhooks.py",
+        "    events.advance(tx, PREFIX + hook, seqs[-1])\n",
+        "",
+        "tests/store/test_webhooks.py::test_owing_moves_the_cursor_in_the_same_commit_or_not_at_all",
+        _OUTAGES + "test_nothing_is_given_up_unasked_after_days_without_the_hub",
+    ),
+    _one(
+        "a webhook goes wherever its name leads",
+        "a webhook reaches nothing that only this machine reaches",
+        "webhooks/sender.py",
+        "        if word is not None:\n",
+        "        if word is not None and not address:\n",
+        "tests/webhooks/test_addresses.py::test_a_literal_is_not_connected_to[127.0.0.1]",
+        "tests/webhooks/test_addresses.py::test_a_name_that_leads_here_is_not_connected_to_whenever_it_does",
+    ),
+    _one(
+        "retention forgets what a webhook owes",
+        "what is owed is kept, with its text",
+        "store/retention.py",
+        "coalesce((SELECT min(event) FROM webhook_retry), seq + 1)",
+        "seq + 1",
+        "tests/store/test_webhooks.py::test_retention_keeps_what_is_owed_with_its_text_and_nothing_longer",
+        _OUTAGES + "test_what_is_owed_outlives_a_short_retention",
+    ),
+    _one(
+        "a webhook that answers with errors is asked for one event only",
+        "an event that a receiver stumbles over holds up no other",
+        _HOOK,
+        "return not failure.down",
+        "return False",
+        _OUTAGES + "test_many_that_it_stumbles_over_delay_others_by_a_minute_at_most",
     ),
 )
 

@@ -24,6 +24,7 @@ TITLES: Final[Mapping[str, str]] = {
     "replug": "Swapped, and unplugged again and again",
     "pins": "A PIN costs one try",
     "beside": "A hung modem beside healthy ones",
+    "share": "Three hubs on one topic of a broker, one of them killed in mid-flow",
     "doctor": "modemhub doctor, in its own words",
 }
 """The tables, in the order in which they are shown."""

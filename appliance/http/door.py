@@ -123,7 +123,7 @@ class HttpDoor:
             OSError: the address cannot be listened on, or no certificate can be written.
         SettingsError: the certificate of the settings is none.
         """
-        app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._counted, self._errors])
+        app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._around])
         app.on_response_prepare.append(_harden)
         for route in ROUTES:
             served = self._served(route)
@@ -198,16 +198,15 @@ class HttpDoor:
         return serve
 
     @web.middleware
-    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the answer, under the route's own path: what clients make up is no label."""
-        response = await handler(request)
+        response = await self._answered(request, handler)
         resource = request.match_info.route.resource
         method = request.method if request.method in METHODS else "other"
         self.requests[method, resource.canonical if resource is not None else "none", response.status] += 1
         return response
 
-    @web.middleware
-    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Whatever is raised becomes a problem document."""
         path = request.path
         try:

@@ -7,6 +7,7 @@
     reading       what a client wrote, read strictly
     destinations  recipients in one spelling; who may be texted
     contacts      names for numbers
+    debts         what webhooks owe
     countries     mobile country code → region and calling code (data)
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     diagnosis     what is wrong in plain words, and what is done about it
@@ -27,6 +28,7 @@ Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destin
 from appliance.hub.claim import Claim, new_token
 from appliance.hub.command import SendCommand
 from appliance.hub.contacts import Contact, Contacts
+from appliance.hub.debts import Debt, Debts
 from appliance.hub.hub import Client, Event, Figures, Hub, Page, Sent
 from appliance.hub.reading import read_json, read_model, read_query, validated
 
@@ -35,6 +37,8 @@ __all__ = [
     "Client",
     "Contact",
     "Contacts",
+    "Debt",
+    "Debts",
     "Event",
     "Figures",
     "Hub",

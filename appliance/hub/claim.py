@@ -20,11 +20,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import secrets
 from typing import TYPE_CHECKING
 
+from appliance.errors import StoreFull
 from appliance.store import claim
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from appliance.store import Journal
 
 __all__ = ["Claim", "new_token"]
+
+log = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"^mhc_[A-Za-z0-9_-]{32}$", re.MULTILINE)
 
@@ -60,35 +64,46 @@ class Claim:
         self._open = False
 
     async def prepare(self) -> None:
-        """Settle whether the hub has an owner, and which claim there is if not."""
-        known = await self._journal.read(claim.digest)
-        kept = await asyncio.to_thread(self._read)
-        token = kept if kept is not None and known == _digest(kept) else "mhc_" + secrets.token_urlsafe(24)
-        self._open = await self._journal.write(claim.begin, _digest(token))
-        self._token = token if self._open else None
+        """Settle whether the hub has an owner, and which claim there is if not; an ordinary start writes nothing."""
+        self._open = not await self._journal.read(claim.owned)
         if not self._open:
             await self._remove()
+            return
+        kept = await asyncio.to_thread(self._read)
+        if kept is not None and await self._journal.read(claim.digest) == _digest(kept):
+            self._token = kept
+            return
+        token = "mhc_" + secrets.token_urlsafe(24)
+        try:
+            self._open = await self._journal.write(claim.begin, _digest(token))
+        except StoreFull:
+            log.error("nobody can claim this hub, as its disk is full: make room and restart it")  # noqa: TRY400 - nothing to trace
+        else:
+            self._token = token if self._open else None
 
     async def publish(self, address: str, *, fingerprint: str | None = None) -> None:
         """Write the claim's file, and show it; nothing where the hub has an owner.
 
+        A file that cannot be written keeps no modem from being served: it is logged, and there is a new claim with the
+        next start.
+
         Args:
             address: of the console, as a browser on this network can open it.
             fingerprint: of the certificate that the browser will ask about; None: plain HTTP.
-
-        Raises:
-            OSError: the file cannot be written: nobody could ever claim the hub.
         """
         if self._token is None:
             return
         told = _told(self._token, address, fingerprint)
-        await asyncio.to_thread(_write, self.file, told)
+        try:
+            await asyncio.to_thread(_write, self.file, told)
+        except OSError as error:
+            log.error("nobody can claim this hub, as %s cannot be written: %s", self.file, error)  # noqa: TRY400
         if self._show is not None:
             self._show(told)
 
     async def is_open(self) -> bool:
         """Whether nobody owns this hub yet."""
-        if self._open and await self._journal.read(claim.digest) is None:
+        if self._open and await self._journal.read(claim.owned):
             await self._closed()
         return self._open
 

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import secrets
 from dataclasses import asdict, dataclass, fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
@@ -20,6 +20,7 @@ from appliance.hub.claim import new_token
 from appliance.hub.command import MAX_RECIPIENTS
 from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
+from appliance.hub.debts import Debts
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.diagnosis import Circumstances, problems
 from appliance.hub.fleet import Fleet
@@ -177,6 +178,8 @@ class Hub:
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
+        self.debts = Debts(journal, clock)
+        """What the webhooks owe."""
         self._roster = Roster()
         self._signals = Signals()
         self._started = clock.now()
@@ -196,6 +199,7 @@ class Hub:
         self._last_resort = LastResort(journal, clock, states=lambda: self._fleet.states, reboot=reboot)
         self._dispatchers: dict[Imsi, Dispatcher] = {}
         self._seen: dict[Imsi, Iccid | None] = {}
+        self._last_modem: dict[Imsi, Imei | None] = {}
         self._unable_since: dict[Imsi, int] = {}
         self._reference = 0
         self._tokens: dict[bytes, tuple[Client, int]] = {}
@@ -214,6 +218,7 @@ class Hub:
         self._reference = await self._journal.read(outbound.last_seq)
         for sim in await self._journal.read(sims.sims):
             self._seen[sim.imsi] = sim.iccid
+            self._last_modem[sim.imsi] = sim.imei
             self._unable_since[sim.imsi] = self._clock.now()
             self._dispatcher(sim.imsi)
         self._supervisor.vital("inbound", self._inbound.run)
@@ -301,6 +306,7 @@ class Hub:
         if imsi is None:
             return
         self._seen[imsi] = status.iccid
+        self._last_modem[imsi] = status.imei
         await self._journal.write(sims.seen, imsi=imsi, iccid=status.iccid, imei=status.imei, number=status.number)
         await self._journal.write(outbound.assign, imsi, sim_cap=self._policy.sim_daily_cap)
         self._roster.able(imsi, modem)
@@ -654,6 +660,35 @@ class Hub:
         """Wait until the roster is at another version than ``version`` (-1: returns at once); returns it."""
         return await self._roster.changed(version)
 
+    def modem_of(self, sim: str | None) -> str | None:
+        """The IMEI of the modem in which this SIM (IMSI) is, or was seen last."""
+        return None if sim is None else self._last_modem.get(Imsi(sim))
+
+    async def latest(self, imei: str) -> dict[str, Any] | None:
+        """What this modem received last, or None."""
+        return await self._journal.read(inbound.latest, modem=imei)
+
+    def time(self) -> str:
+        """The time of now as it is shown: RFC 3339, UTC."""
+        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).isoformat(timespec="milliseconds")
+
+    async def today(self) -> dict[str, int]:
+        """How many messages were ``sent``, ``received`` and ``failed`` since midnight by this machine's clock."""
+        now = datetime.fromtimestamp(self._clock.wall_ms() / 1000).astimezone()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return await self._journal.read(events.tally_of_day, since_at=int(midnight.timestamp() * 1000))
+
+    def forget_modem(self, imei: str) -> None:
+        """A modem that is not here will not come back: it is told of no more.
+
+        Raises:
+            Rejected: ``not_possible``: it is here.
+        """
+        status = self._roster.status(imei)
+        if status is not None and status.state is not ModemState.GONE:
+            raise Rejected("not_possible", "this modem is here: unplug it first", pointer="/modem")
+        self._roster.forget(imei)
+
     async def restart_modem(self, imei: str) -> None:
         """Restart a modem by its own command.
 
@@ -708,6 +743,11 @@ class Hub:
             "plugged_in": self._fleet.remarks,
             "settings": dict(self._public_settings),
         }
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether nothing new is accepted because the disk is full."""
+        return self._journal.on_ballast
 
     def health(self) -> dict[str, Any]:
         """``ok`` when every configured modem can send and nothing is wrong with the store."""
@@ -849,17 +889,21 @@ class Hub:
         """Return as soon as an event with a higher seq than ``after`` is committed."""
         await self._journal.committed(after)
 
-    async def cursor(self, door: str) -> int:
-        """How far a door has told; a new door begins at the newest event."""
+    async def cursor(self, door: str, *, begin: int | None = None) -> int:
+        """How far a door has told; a new door begins at the newest event, or at ``begin``."""
         known = await self._journal.read(events.cursor, door)
         if known is None:
-            known = await self._journal.read(events.last)
+            known = await self._journal.read(events.last) if begin is None else begin
             await self._journal.write(events.advance, door, known)
         return known
 
     async def advance(self, door: str, seq: int) -> None:
         """A door has told everything up to ``seq``; durable."""
         await self._journal.write(events.advance, door, seq)
+
+    async def stale(self, seq: int, *, seconds: float) -> int:
+        """The seq up to which everything after ``seq`` is older than so many seconds."""
+        return await self._journal.read(events.stale, seq, before_hub=self._clock.now() - int(seconds * 1000))
 
     async def forget_door(self, door: str) -> None:
         """A door is switched off: nothing is kept for it any more."""

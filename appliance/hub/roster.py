@@ -45,6 +45,13 @@ class Roster:
             self._statuses[status.imei] = status
             self._bump()
 
+    def forget(self, imei: str) -> None:
+        """This modem is not expected any more."""
+        for known in [known for known in self._statuses if known == imei]:
+            del self._statuses[known]
+            self._places.pop(known, None)
+            self._bump()
+
     def touch(self) -> None:
         """Something beside the modems is another: what is plugged in and cannot be used."""
         self._bump()

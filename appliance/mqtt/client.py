@@ -46,6 +46,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from appliance.errors import ModemhubError
+from appliance.mqtt.trouble import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
     from appliance.mqtt.settings import MqttSettings
 
-__all__ = ["Broker", "Delivery", "Link", "LinkLost"]
+__all__ = ["MQTT_5", "Broker", "Delivery", "Link", "LinkLost"]
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,22 @@ def _properties(packet_type: int) -> Any:
     return Properties(packet_type)
 
 
+def _as_json(properties: Any) -> Any:
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = "application/json"
+    return properties
+
+
+_JSON = _as_json(_properties(PacketTypes.PUBLISH))
+"""Made once: paho only reads it, and making one costs more than sending it."""
+
+
+MQTT_5 = MQTTProtocolVersion.MQTTv5
+
+PASSED = "modemhub-passed"
+"""Name of the User Property that lists, one each, the hubs that have passed a command on."""
+
+
 class LinkLost(ModemhubError):
     """There is no link to the broker, or no more."""
 
@@ -119,6 +136,20 @@ class Delivery:
     correlation: bytes | None = None
     expires_in: int | None = None
     """Seconds (Message Expiry Interval, as left over when the broker sent it)."""
+    passed: tuple[str, ...] = ()
+    """The hubs that have passed it on (User Property)."""
+
+
+def _like(delivery: Delivery) -> Any:
+    properties = _properties(PacketTypes.PUBLISH)
+    if delivery.response_topic is not None:
+        properties.ResponseTopic = delivery.response_topic
+    if delivery.correlation is not None:
+        properties.CorrelationData = delivery.correlation
+    if delivery.expires_in is not None:
+        properties.MessageExpiryInterval = delivery.expires_in
+    properties.UserProperty = [(PASSED, hub) for hub in delivery.passed]
+    return properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +159,9 @@ class _Publication:
     qos: int
     retain: bool
     bulk: bool
+    json: bool
     correlation: bytes | None
+    like: Delivery | None
     acked: Callable[[int], None] | None
     serial: int
 
@@ -156,11 +189,15 @@ class _Paho(paho.Client):
     at = 0
     broken: OSError | None = None
     over = False
+    server_name: str | None = None
+    """What the certificate is to be valid for, and what is asked for by SNI; None: the host."""
 
     def _ssl_wrap_socket(self, tcp_sock: Any) -> ssl.SSLSocket:
         """The same as paho's own, but a handshake that fails leaves no open socket behind."""
         assert self._ssl_context is not None
-        wrapped = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self.server_name or self.host, do_handshake_on_connect=False
+        )
         try:
             wrapped.settimeout(self.connect_timeout)
             wrapped.do_handshake()
@@ -232,6 +269,8 @@ class Link:
         self.cause: str | None = None
         """Why the link ended."""
         self.ended = asyncio.Event()
+        self.shares = True
+        """Whether the broker has shared subscriptions (MQTT 5.0 §3.2.2.3.13); a 3.1.1 broker does not say."""
         self._settings = settings
         self._on_delivery = on_delivery
         self._now = now
@@ -293,7 +332,7 @@ class Link:
             connecting.add_done_callback(self._abandon)
             raise
         except OSError as error:
-            raise LinkLost(str(error) or type(error).__name__) from error
+            raise LinkLost(in_words(error, self._settings)) from error
         sock = self._paho.socket()
         if sock is None:
             raise LinkLost("the connection closed at once", unanswered=True)
@@ -314,10 +353,8 @@ class Link:
         """In a thread: TCP, TLS, and the CONNECT packet queued."""
         settings = self._settings
         if settings.tls:
-            context = ssl.create_default_context(cafile=settings.ca)
-            if settings.cert is not None:
-                context.load_cert_chain(settings.cert, settings.key)
-            self._paho.tls_set_context(context)
+            self._paho.tls_set_context(_context(settings))
+            self._paho.server_name = settings.server_name
         if self.version == MQTTProtocolVersion.MQTTv5:
             wishes = _properties(PacketTypes.CONNECT)
             wishes.SessionExpiryInterval = min(int(settings.session_expiry_days * 86400), 0xFFFFFFFE)
@@ -384,7 +421,8 @@ class Link:
         """Subscribe to ``commands`` at QoS 1 without what is retained, and to what is ``retained`` at QoS 0.
 
         Returns the reason code of each filter, in this order; ≥ 0x80 is a refusal. In 3.1.1 retained commands are
-        delivered nevertheless, and our own publications on the retained topics come back, without the RETAIN flag.
+        delivered nevertheless. Our own publications on the retained topics come back, without the RETAIN flag: with
+        No Local some brokers would keep from us what an earlier life of ours left retained.
 
         Raises:
             LinkLost: the link ended meanwhile.
@@ -394,7 +432,7 @@ class Link:
             command = SubscribeOptions(
                 qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
             )
-            state = SubscribeOptions(qos=0, noLocal=True)
+            state = SubscribeOptions(qos=0)
             wishes = [(name, command) for name in commands] + [(name, state) for name in retained]
             _, mid = self._paho.subscribe(wishes)
         else:
@@ -404,6 +442,11 @@ class Link:
         answer: asyncio.Future[list[int]] = self._loop.create_future()
         self._subscribed[mid] = answer
         return await answer
+
+    def unsubscribe(self, names: Sequence[str]) -> None:
+        """Take these filters back; what the broker has taken up for them already still comes."""
+        if not self.ended.is_set():
+            self._paho.unsubscribe(list(names))
 
     async def room(self) -> None:
         """Wait until one more bulk publication may be handed over.
@@ -427,7 +470,9 @@ class Link:
         qos: int = 1,
         retain: bool = False,
         bulk: bool = False,
+        json: bool = False,
         correlation: bytes | None = None,
+        like: Delivery | None = None,
         acked: Callable[[int], None] | None = None,
     ) -> None:
         """Hand a publication over; it leaves after everything handed over before it, as soon as the window allows.
@@ -438,7 +483,10 @@ class Link:
             qos: 0 or 1.
             retain: whether the broker keeps it.
             bulk: counts against the share that :meth:`room` waits for.
+            json: marked as such (Content Type and Payload Format Indicator of MQTT 5).
             correlation: Correlation Data (MQTT 5; left out in 3.1.1).
+            like: Response Topic, Correlation Data, Message Expiry Interval and the hubs that passed it on are this
+            one's (MQTT 5).
             acked: called with the PUBACK's reason code (0 in 3.1.1, ≥ 0x80 is a refusal); never, when the link ends
             before.
         """
@@ -447,7 +495,7 @@ class Link:
         if bulk:
             self._bulk += 1
         self._sent += 1
-        self._queue.append(_Publication(topic, payload, qos, retain, bulk, correlation, acked, self._sent))
+        self._queue.append(_Publication(topic, payload, qos, retain, bulk, json, correlation, like, acked, self._sent))
         self._pump()
 
     def acknowledge(self, delivery: Delivery, *, settled: Callable[[], None] | None = None) -> None:
@@ -481,9 +529,13 @@ class Link:
 
     def _send(self, publication: _Publication) -> None:
         properties = None
-        if publication.correlation is not None and self.version == MQTTProtocolVersion.MQTTv5:
-            properties = _properties(PacketTypes.PUBLISH)
-            properties.CorrelationData = publication.correlation
+        if self.version == MQTTProtocolVersion.MQTTv5 and (publication.json or publication.correlation is not None):
+            properties = _JSON
+            if publication.correlation is not None:
+                properties = _as_json(_properties(PacketTypes.PUBLISH))
+                properties.CorrelationData = publication.correlation
+        if self.version == MQTTProtocolVersion.MQTTv5 and publication.like is not None:
+            properties = _like(publication.like)
         sent = self._paho.publish(
             publication.topic, publication.payload, publication.qos, publication.retain, properties
         )
@@ -554,6 +606,7 @@ class Link:
             self._end(f"the broker refuses: {reason}", unsupported_protocol=reason.value == _UNSUPPORTED_PROTOCOL)
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.shares = bool(getattr(properties, "SharedSubscriptionAvailable", 1))
         if not self._connected.done():
             self._connected.set_result(None)
 
@@ -565,6 +618,11 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if self._paho.broken is not None:
+            self._end(
+                in_words(self._paho.broken, self._settings, connecting=False), unanswered=not self._connected.done()
+            )
+            return
         side = "the broker said" if flags.is_disconnect_packet_from_server else "the connection ended"
         self._end(f"{side}: {reason}", unanswered=not self._connected.done())
 
@@ -588,6 +646,7 @@ class Link:
                 response_topic=getattr(properties, "ResponseTopic", None),
                 correlation=getattr(properties, "CorrelationData", None),
                 expires_in=getattr(properties, "MessageExpiryInterval", None),
+                passed=tuple(value for name, value in getattr(properties, "UserProperty", ()) if name == PASSED),
             ),
         )
 
@@ -612,6 +671,29 @@ class Link:
         answer = self._subscribed.pop(mid, None)
         if answer is not None and not answer.done():
             answer.set_result([reason.value for reason in reasons])
+
+
+def _context(settings: MqttSettings) -> ssl.SSLContext:
+    """What TLS is to believe and to show.
+
+    Raises:
+        LinkLost: a file of the settings cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca)
+    except OSError as error:
+        raise LinkLost(f"mqtt.ca: {settings.ca} holds no certificate that can be read ({_said(error)})") from error
+    if settings.cert is not None:
+        try:
+            context.load_cert_chain(settings.cert, settings.key, password="")  # asks nobody for one
+        except OSError as error:
+            names = f"{settings.cert}" if settings.key is None else f"{settings.cert} and {settings.key}"
+            raise LinkLost(f"mqtt.cert: {names}: no certificate with its key ({_said(error)})") from error
+    return context
+
+
+def _said(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or str(error)
 
 
 class Broker:

@@ -25,6 +25,12 @@ Identity (S3, S4)
     a new publication whose first transmission was lost, not a repetition. Correlation Data is no identity: a client
     that always sends the same would have its second alarm swallowed.
 
+Sharing
+    With ``[mqtt.share]`` any number of hubs drain one topic of a broker by a shared subscription; a command from there
+    is one like any other, but that its answer names the hub that took it, and the base topic on which its transitions
+    are told. When a hub leaves the group to others, and what it passes on to them, stands in :mod:`share
+    <appliance.mqtt.share>`.
+
 The tail
     One task per link reads events after the cursor and publishes them, as many at once as the link has room for. A
     publication that the broker refuses (MQTT 5 reason ≥ 0x80: no right, quota) is not passed over: the tail goes back
@@ -38,26 +44,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import logging
 import time
-from collections import OrderedDict, deque
-from functools import partial
+from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from appliance.errors import ModemhubError, Rejected, StoreError
+from appliance.errors import Rejected, StoreError
 from appliance.hub import SendCommand, read_json, validated
-from appliance.mqtt.client import Broker, Delivery, Link, LinkLost
-from appliance.mqtt.topics import Request, Send, SendText, Topics
+from appliance.mqtt.client import MQTT_5, Broker, Delivery, Link, LinkLost
+from appliance.mqtt.homeassistant import HomeAssistant
+from appliance.mqtt.share import MOST_HOPS, PASSED_ON, SAY_EVERY, Group
+from appliance.mqtt.sms2mqtt import Sms2Mqtt
+from appliance.mqtt.tail import REFUSED, Refused, Tail, compact
+from appliance.mqtt.topics import Request, Send, SendText, SharedTopics, Topics
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
 
     from appliance.hub import Event, Hub
-    from appliance.mqtt.settings import MqttSettings
+    from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 
-__all__ = ["MqttDoor", "Prefix", "Turnstile"]
+__all__ = ["MqttDoor", "Turnstile"]
 
 log = logging.getLogger(__name__)
 
@@ -65,16 +74,7 @@ CLIENT = "mqtt"
 """The hub's name for whoever speaks through the broker, which does not tell who it was."""
 
 CURSOR = "mqtt"
-
-EVENTS_AT_ONCE = 200
-"""Rows per read of the event table."""
-
-CURSOR_WITHIN = 0.05
-"""Seconds in which an acknowledged event moves the cursor. A text is told four times within such a while, and each
-commit is an fsync on a card that wears; what a crash in it costs is a repetition."""
-
-CURSOR_EVERY = 64
-"""Acknowledged events after which the cursor is written at once."""
+ALIAS_CURSOR = "sms2mqtt"
 
 STORE_RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts while the store takes nothing; the last repeats."""
@@ -90,42 +90,22 @@ _ONCE = frozenset({"modem/restart", "modem/power_cycle", "modem/ussd"})
 """Requests that are not carried out when they come a second time (DUP): a USSD code may cost money. A text is known
 again by its key; these have none."""
 
+SHARE_EVERY = 4.0
+"""Seconds between looks at the group, where nothing happens before."""
+
+SPENT = 600.0
+"""Seconds that a quota is taken for used up, where it is not said for how long."""
+
 SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
 link."""
 
+HEALTH_EVERY = 5.0
+COUNT_EVERY = 15.0
+"""Seconds between looks at how the hub is, and at what happened today: that reads all of the day's events."""
+
 STOP_TIME = 3.0
 """Seconds for the last answers, the last cursor and ``offline`` when the hub stops."""
-
-_REFUSED = 0x80
-
-
-class Prefix:
-    """PURE: which of the events that were handed over, in order, the broker has acknowledged without a gap."""
-
-    __slots__ = ("_acknowledged", "_order", "passed")
-
-    def __init__(self, passed: int) -> None:
-        self.passed = passed
-        """Everything up to this seq is acknowledged."""
-        self._order: deque[int] = deque()
-        self._acknowledged: set[int] = set()
-
-    @property
-    def open(self) -> int:
-        """How many wait behind the gap or for their acknowledgement."""
-        return len(self._order)
-
-    def add(self, seq: int) -> None:
-        """``seq`` is handed over, after all before."""
-        self._order.append(seq)
-
-    def acknowledge(self, seq: int) -> None:
-        """``seq`` has arrived (or had nothing to tell)."""
-        self._acknowledged.add(seq)
-        while self._order and self._order[0] in self._acknowledged:
-            self.passed = self._order.popleft()
-            self._acknowledged.remove(self.passed)
 
 
 class Turnstile:
@@ -168,10 +148,6 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class _RefusedByBroker(ModemhubError):
-    """The broker does not take a publication."""
-
-
 class MqttDoor:
     """Run :meth:`run` as a vital task; cancelling it is the graceful stop."""
 
@@ -179,6 +155,7 @@ class MqttDoor:
         self,
         hub: Hub,
         settings: MqttSettings,
+        homeassistant: HomeAssistantSettings | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -189,8 +166,14 @@ class MqttDoor:
         self._hub = hub
         self._settings = settings
         self._topics = Topics(settings.base_topic)
+        share = settings.share
+        self._shared = None if share is None else SharedTopics(share.group, share.topic)
+        self._alias = None if settings.sms2mqtt is None else Sms2Mqtt(settings.sms2mqtt)
+        self._group = Group(hub.hub_id, now=now())
+        self._spent_until = 0.0
         self._now = now
         self._sleep = sleep
+        self._ha = None if homeassistant is None else HomeAssistant(hub, homeassistant, self._topics, sleep=sleep)
         self._broker = Broker(
             settings,
             client_id=settings.client_id or f"modemhub-{hub.hub_id}",
@@ -219,12 +202,29 @@ class MqttDoor:
         """Whether there is a link to the broker now."""
         return self._link is not None and not self._link.ended.is_set()
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """How the door is, for the hub's status."""
+        return {
+            "connected": self.connected,
+            "url": self._settings.url,
+            "last_error": None if self.connected else self.last_error,
+            "base_topic": self._settings.base_topic,
+            "discovery_prefix": None if self._ha is None else self._ha.prefix,
+        }
+
     async def run(self) -> None:
         """Keep the door open until cancelled; without a url in the settings there is none, and nothing is done."""
         if self._settings.url is None:
             await asyncio.Event().wait()
         try:
             await self._hub.cursor(CURSOR)  # a new door's place, before its first command has events of its own
+            if self._ha is not None:
+                await self._ha.prepare()
+            if self._alias is not None:
+                await self._hub.cursor(ALIAS_CURSOR)
+            else:
+                await self._hub.forget_door(ALIAS_CURSOR)
             await self._broker.run(self._serve)
         finally:
             last = [*self._commands, *([] if self._reopening is None else [self._reopening])]
@@ -237,11 +237,30 @@ class MqttDoor:
 
     async def _serve(self, link: Link) -> None:
         self._link = link
-        codes = await link.subscribe(self._topics.commands, retained=[self._topics.availabilities])
-        for name, code in zip([*self._topics.commands, self._topics.availabilities], codes, strict=False):
-            if code >= _REFUSED:
-                log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
-        tasks = [asyncio.create_task(self._announce(link)), asyncio.create_task(self._tail(link))]
+        commands, retained = list(self._topics.commands), [self._topics.availabilities]
+        if self._ha is not None:
+            self._ha.linked()
+            commands.append(self._ha.status)
+            retained.append(self._ha.devices)
+        if self._shared is not None:
+            retained.append(self._shared.hubs)
+        if self._alias is not None:
+            commands.append(self._alias.send)
+        codes = await link.subscribe(commands, retained=retained)
+        for name, code in zip([*commands, *retained], codes, strict=False):
+            if code >= REFUSED:
+                log.error("the broker does not let us subscribe to %s (reason 0x%02x): nothing comes there", name, code)
+        doings = [self._announce, self._tell_health, self._tail]
+        if self._ha is not None:
+            doings.append(self._ha.tell)
+        if self._alias is not None:
+            doings += [self._tell_alias, self._follow_alias]
+        if self._shared is not None and not link.shares:
+            log.error("the broker has no shared subscriptions: no commands come by [mqtt.share]")
+        elif self._shared is not None:
+            await self._join(link, self._shared)
+            doings.append(self._take_part)
+        tasks = [asyncio.create_task(doing(link)) for doing in doings]
         ended = asyncio.create_task(link.ended.wait())
         try:
             await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -256,17 +275,62 @@ class MqttDoor:
             if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, LinkLost):
                 raise error
 
+    async def _take_part(self, link: Link) -> None:
+        """Stay in the group that drains a topic together, or leave that to others for a while."""
+        assert self._shared is not None
+        in_it, said, said_at, version = True, None, 0.0, -1
+        while True:
+            now = self._now()
+            able = any(modem["available"] for modem in self._hub.modems().values()) and self._reopening is None
+            spent = now < self._spent_until
+            takes_part = self._group.takes_part(able=able, spent=spent, now=now)
+            says = able and not spent
+            if says is not said or now - said_at >= SAY_EVERY:
+                said, said_at = says, now
+                told = {"hub": self._hub.hub_id, "base_topic": self._settings.base_topic, "able": said}
+                link.publish(self._shared.hub(self._hub.hub_id), compact(told), qos=0, json=True)
+            if takes_part and not in_it:
+                await self._join(link, self._shared)
+            elif in_it and not takes_part:
+                log.warning("no text can be sent: commands of [mqtt.share] are left to the other hubs")
+                link.unsubscribe(self._shared.commands)
+            in_it = takes_part
+            version = await self._regroup(version)
+
+    async def _regroup(self, version: int) -> int:
+        """Wait until a look at the group is due again; the roster's version."""
+        changed = asyncio.create_task(self._hub.modems_changed(version))
+        pauses: list[asyncio.Task[Any]] = [changed, asyncio.create_task(self._look_again())]
+        try:
+            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+            return changed.result() if changed.done() else version
+        finally:
+            for pause in pauses:
+                pause.cancel()
+            await asyncio.wait(pauses)
+
+    async def _look_again(self) -> None:
+        await self._sleep(SHARE_EVERY)
+
+    async def _join(self, link: Link, shared: SharedTopics) -> None:
+        for name, code in zip(shared.commands, await link.subscribe(shared.commands), strict=False):
+            if code >= REFUSED:
+                log.error("the broker does not let us subscribe to %s (reason 0x%02x): no commands there", name, code)
+
     async def _farewell(self, link: Link, tasks: list[asyncio.Task[None]]) -> None:
         """Finish what is in work, tell ``offline``, say DISCONNECT.
 
         What takes longer than STOP_TIME comes again with the next start.
         """
-        tasks[0].cancel()
+        for task in tasks[:2]:
+            task.cancel()
         with contextlib.suppress(TimeoutError, LinkLost):
             async with asyncio.timeout(STOP_TIME):
                 if self._commands:
                     await asyncio.wait(self._commands)
                 told = asyncio.Event()
+                if self._alias is not None:
+                    link.publish(self._alias.connected, "0", retain=True)
                 link.publish(self._topics.status, "offline", retain=True, acked=lambda _: told.set())
                 await _first(told, link.ended)
                 await link.close()
@@ -281,7 +345,7 @@ class MqttDoor:
         def tell(topic: str, payload: str) -> None:
             if told.get(topic) != payload:
                 told[topic] = payload
-                link.publish(topic, payload, retain=True)
+                link.publish(topic, payload, retain=True, json=payload.startswith("{"))
 
         known: set[str] = set()
         version = -1
@@ -290,15 +354,42 @@ class MqttDoor:
             modems = self._hub.modems()
             for imei, state in modems.items():
                 here = state.get("available", False)
-                tell(topics.modem_state(imei), _json({k: v for k, v in state.items() if k != "available"}))
+                tell(topics.modem_state(imei), compact({k: v for k, v in state.items() if k != "available"}))
                 tell(topics.modem_availability(imei), "online" if here else "offline")
             for imei in known - modems.keys():
                 tell(topics.modem_availability(imei), "offline")
             known |= modems.keys()
-            tell(topics.info, _json(self._hub.info()))
+            tell(topics.info, compact(self._hub.info()))
             tell(topics.status, "online")
+            if self._ha is not None:
+                self._ha.announce(link)
             if not self.ready.is_set():
                 self.ready.set()
+
+    async def _tell_health(self, link: Link) -> None:
+        """Tell how the hub is, when it is another way."""
+        told, today, due = "", dict.fromkeys(("sent", "received", "failed"), 0), self._now()
+        while True:
+            if self._now() >= due:
+                due = self._now() + COUNT_EVERY
+                with contextlib.suppress(StoreError):  # then the counts of before
+                    today = await self._hub.today()
+            health = self._hub.health()
+            modems = self._hub.modems().values()
+            payload = compact(
+                {
+                    "status": health["status"],
+                    "problems": health["problems"],
+                    "modems": {"ready": sum(modem["available"] for modem in modems), "known": len(modems)},
+                    "queue": sum(modem["queue"] for modem in modems),
+                    "disk_full": self._hub.disk_full,
+                    "today": today,
+                }
+            )
+            if payload != told:
+                told = payload
+                link.publish(self._topics.health, payload, retain=True, json=True)
+            await self._sleep(HEALTH_EVERY)
 
     def _availability(self, link: Link, imei: str, delivery: Delivery) -> None:
         """What the broker retains from an earlier life of the hub: a modem that is not here any more is not online."""
@@ -309,112 +400,51 @@ class MqttDoor:
     # ------------------------------------------------------------------ events
 
     async def _tail(self, link: Link) -> None:
+        await self._follow(link, Tail(self._hub, cursor=CURSOR, told=self._told))
+
+    async def _follow(self, link: Link, tail: Tail) -> None:
+        """Run a tail from its cursor on, and again when the broker refuses something."""
         failures = 0
         before = -1
         while True:
             try:
-                begun = await self._hub.cursor(CURSOR)
+                begun = await self._hub.cursor(tail.cursor)
                 if begun > before:
                     failures = 0
                 before = begun
-                await self._tell_events(link, begun)
-            except (_RefusedByBroker, StoreError) as refused:
+                await tail.run(link, begun)
+            except (Refused, StoreError) as refused:
                 delay = REFUSED_RETRY[min(failures, len(REFUSED_RETRY) - 1)]
                 failures += 1
                 log.warning("events are not told: %s; trying again in %.0f s", refused, delay)
                 await self._sleep(delay)
 
-    async def _tell_events(self, link: Link, begun: int) -> None:
-        """Publish the events after ``begun`` and move the cursor, until the link ends or the broker refuses one."""
-        prefix = Prefix(begun)
-        moved = asyncio.Event()
-        refused: list[int] = []
-
-        def acknowledged(seq: int, code: int) -> None:
-            if code >= _REFUSED:
-                refused.append(code)
-            else:
-                prefix.acknowledge(seq)
-            moved.set()
-
-        async def publish() -> None:
-            seq = begun
-            while True:
-                events = await self._hub.events(seq, limit=EVENTS_AT_ONCE)
-                if not events:
-                    await self._hub.wait_event(seq)
-                for event in events:
-                    topic = self._topic(event)
-                    seq = event.seq
-                    if topic is not None:
-                        await link.room()
-                    prefix.add(seq)
-                    if topic is None:
-                        acknowledged(seq, 0)
-                    else:
-                        link.publish(topic, _json(event.body), bulk=True, acked=partial(acknowledged, seq))
-
-        publishing = asyncio.create_task(publish())
-        publishing.add_done_callback(lambda _: moved.set())
-        written = begun
-        timer: asyncio.TimerHandle | None = None
-        up = False
-
-        def time_is_up() -> None:
-            nonlocal up
-            up = True
-            moved.set()
-
-        try:
-            while not refused and not publishing.done():
-                await moved.wait()
-                moved.clear()
-                if prefix.passed == written:
-                    continue
-                if timer is None:
-                    timer = asyncio.get_running_loop().call_later(CURSOR_WITHIN, time_is_up)
-                if up or prefix.passed - written >= CURSOR_EVERY:
-                    timer.cancel()
-                    timer, up = None, False
-                    written = prefix.passed
-                    await self._advance(written)
-            if publishing.done():
-                await publishing
-            raise _RefusedByBroker(f"the broker refuses one with reason 0x{refused[0]:02x}")
-        finally:
-            if timer is not None:
-                timer.cancel()
-            publishing.cancel()
-            await asyncio.wait({publishing})
-            if prefix.passed > written:
-                await self._advance(prefix.passed)
-
-    def _topic(self, event: Event) -> str | None:
+    async def _told(self, event: Event) -> tuple[str, str] | None:
         match event.kind:
             case "message":
-                return self._topics.message(event.subject)
+                topic = self._topics.message(event.subject)
             case "received":
-                return self._topics.received
+                topic = self._topics.received
             case "call":
-                return self._topics.call
+                topic = self._topics.call
             case "recovery" if event.body.get("modem") is not None:
-                return self._topics.modem_recovery(event.subject)
+                topic = self._topics.modem_recovery(event.subject)
             case _:
                 return None
-
-    async def _advance(self, seq: int) -> None:
-        """Move the cursor. It only saves repetitions: when the store takes nothing now, the next burst moves it."""
-        try:
-            await self._hub.advance(CURSOR, seq)
-        except StoreError as error:
-            log.warning("the cursor could not be written: %s", error)
+        return topic, compact(event.body)
 
     # ------------------------------------------------------------------ commands
 
     def _arrived(self, link: Link, delivery: Delivery) -> None:
+        hub = None if self._shared is None else self._shared.hub_of(delivery.topic)
+        if hub is not None:
+            self._group.heard(hub, delivery.payload, now=self._now())
+            return
         imei = self._topics.modem_of_availability(delivery.topic)
         if imei is not None:
             self._availability(link, imei, delivery)
+            return
+        if self._ha is not None and self._ha.arrived(link, delivery):
             return
         if len(self._commands) >= PENDING_MOST:
             if delivery.qos == 0:
@@ -430,15 +460,73 @@ class MqttDoor:
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
 
+    # ------------------------------------------------------------------ sms2mqtt
+
+    async def _tell_alias(self, link: Link) -> None:
+        """Tell that the hub is there, and how its best modem hears, in the words of sms2mqtt."""
+        assert self._alias is not None
+        link.publish(self._alias.connected, "1", retain=True)
+        told: dict[str, Any] = {}
+        version = -1
+        while True:
+            version = await self._hub.modems_changed(version)
+            best = self._alias.best(self._hub.modems().values())
+            if best is None:
+                continue
+            news = {self._alias.signal: self._alias.signal_of(best), self._alias.network: self._alias.network_of(best)}
+            for topic, body in news.items():
+                if body is not None and told.get(topic) != body:
+                    told[topic] = body
+                    link.publish(topic, compact(body), json=True)
+
+    async def _follow_alias(self, link: Link) -> None:
+        await self._follow(link, Tail(self._hub, cursor=ALIAS_CURSOR, told=self._alias_told))
+
+    async def _alias_told(self, event: Event) -> tuple[str, str] | None:
+        assert self._alias is not None
+        match event.kind:
+            case "received":
+                topic, body = self._alias.received, self._alias.arrived(event.body)
+            case "message" if (outcome := self._alias.outcome(event.body)) is not None:
+                message = await self._hub.message(event.subject) or {}
+                topic, body = self._alias.sent, outcome | {"text": message.get("text") or ""}
+            case _:
+                return None
+        return None if body is None else (topic, compact(body))
+
+    async def _alias_command(self, link: Link, delivery: Delivery, arrived: float) -> None:
+        """Text each number of a command of sms2mqtt; what is accepted is told when it has left."""
+        assert self._alias is not None
+        try:
+            wish = self._alias.wish(delivery.payload, retained=delivery.retain)
+        except Rejected as error:
+            link.publish(self._alias.sent, compact(self._alias.wrong(delivery.payload, error.detail)), json=True)
+            link.acknowledge(delivery)
+            return
+        key, reusable = self._key(delivery)
+        for number in wish.numbers:
+            try:
+                command = validated(SendCommand, {"to": number, "text": wish.text})
+                await self._accept(delivery, arrived, command, key=key and f"{key}:{number}", reusable=reusable)
+            except Rejected as error:
+                told = self._alias.refused(number, wish.text, error.detail, at=self._hub.time())
+                link.publish(self._alias.sent, compact(told), json=True)
+        link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
     async def _command(self, link: Link, delivery: Delivery, arrived: float) -> None:
         if delivery.retain and not delivery.payload:  # somebody clears a retained command: that is no command
             link.acknowledge(delivery)
             return
         answer: dict[str, Any] = {"status": "ok"}
         try:
+            if self._alias is not None and delivery.topic == self._alias.send:
+                await self._alias_command(link, delivery, arrived)
+                return
             await self._carry_out(link, delivery, arrived, answer)
         except Rejected as error:
             answer = _refusal(answer, error)
+            if self._passes_on(link, delivery, arrived, error, answer):
+                return
         except LinkLost:
             return  # the broker will hand it over again
         except StoreError as error:
@@ -448,13 +536,41 @@ class MqttDoor:
             answer = _refusal(answer, Rejected("internal", "the hub failed at this command; its log tells why"))
         self._answer(link, delivery, answer)
 
+    def _passes_on(
+        self, link: Link, delivery: Delivery, arrived: float, error: Rejected, answer: Mapping[str, Any]
+    ) -> bool:
+        """Publish a shared command again that only this hub refuses; answered, if the broker does not take it."""
+        if self._shared is None or self._shared.meaning(delivery.topic) is None or error.code not in PASSED_ON:
+            return False
+        now = self._now()
+        if error.code == "quota_exceeded":
+            self._spent_until = now + (error.retry_after or SPENT)
+        passed = (*delivery.passed, self._hub.hub_id)
+        if link.version != MQTT_5 or len(passed) > MOST_HOPS or not self._group.others(now=now, without=passed):
+            return False
+        left = None if delivery.expires_in is None else max(0, delivery.expires_in - int(now - arrived))
+
+        def acked(code: int) -> None:
+            if code:
+                self._answer(link, delivery, answer)
+            else:
+                link.acknowledge(delivery)
+
+        link.publish(
+            delivery.topic, delivery.payload, like=replace(delivery, passed=passed, expires_in=left), acked=acked
+        )
+        return True
+
     async def _carry_out(self, link: Link, delivery: Delivery, arrived: float, answer: dict[str, Any]) -> None:
         """Do what the delivery asks for, and put what is to be told into ``answer``, the transaction before all."""
         if delivery.retain:
             raise Rejected("retained", "a retained command is refused: each reconnect would carry it out again")
         if len(delivery.payload) > self._settings.max_payload:
             raise Rejected("too_long", f"the payload is longer than {self._settings.max_payload} octets")
-        match self._topics.meaning(delivery.topic):
+        meaning: Request | Send | SendText | None = self._topics.meaning(delivery.topic)
+        if meaning is None and self._shared is not None:
+            meaning = self._shared.meaning(delivery.topic)
+        match meaning:
             case Send():
                 given = _object(delivery.payload)
                 _keep_transaction(given, answer)
@@ -472,7 +588,12 @@ class MqttDoor:
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
 
     async def _send(self, delivery: Delivery, arrived: float, command: SendCommand) -> dict[str, Any]:
-        key, reusable = self._key(delivery, command)
+        key, reusable = (None, False) if command.id is not None else self._key(delivery)
+        return await self._accept(delivery, arrived, command, key=key, reusable=reusable)
+
+    async def _accept(
+        self, delivery: Delivery, arrived: float, command: SendCommand, *, key: str | None, reusable: bool
+    ) -> dict[str, Any]:
         self._arrivals += 1
         arrival = self._arrivals
         while True:
@@ -510,9 +631,9 @@ class MqttDoor:
         self._reopening = None
         self._turnstile.open()
 
-    def _key(self, delivery: Delivery, command: SendCommand) -> tuple[str | None, bool]:
+    def _key(self, delivery: Delivery) -> tuple[str | None, bool]:
         """The idempotency key of a delivery, and whether an older message gives it up."""
-        if command.id is not None or delivery.qos == 0:
+        if delivery.qos == 0:
             return None, False
         key = _packet_key(delivery)
         reusable = not delivery.dup or self._settled.pop(delivery.packet_id, None) == key
@@ -544,11 +665,23 @@ class MqttDoor:
             case "modem/rescan":
                 self._hub.rescan()
                 return {}
+            case "modem/forget":
+                self._forget(link, _string(given, "modem"))
+                return {}
             case "modem/ussd":
                 code = None if given.get("text", "") is None else _string(given, "text")
                 return {"result": await self._hub.ussd(_string(given, "modem"), code)}
             case _:
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
+
+    def _forget(self, link: Link, imei: str) -> None:
+        if any(character in imei for character in "/+#"):
+            raise Rejected("invalid", "this is no IMEI", pointer="/modem")
+        self._hub.forget_modem(imei)
+        if self._ha is not None:
+            self._ha.forget(link, imei)
+        for topic in (self._topics.modem_state(imei), self._topics.modem_availability(imei)):
+            link.publish(topic, "", retain=True)
 
     async def _replay(self, link: Link, given: Mapping[str, Any]) -> int:
         since = given.get("since_seq", 0)
@@ -557,18 +690,26 @@ class MqttDoor:
         replayed = 0
         async for received in self._hub.replay(since):
             await link.room()
-            link.publish(self._topics.received, _json(received), bulk=True)
+            link.publish(self._topics.received, compact(received), bulk=True, json=True)
             replayed += 1
         return replayed
 
     def _answer(self, link: Link, delivery: Delivery, answer: Mapping[str, Any]) -> None:
         """Answer, then acknowledge: in this order on the wire."""
-        payload = _json(answer)
-        link.publish(self._topics.response, payload)
+        response = self._topics.response
+        if self._shared is not None and self._shared.meaning(delivery.topic) is not None:
+            response = self._shared.response
+            answer = {**answer, "hub": self._hub.hub_id, "base_topic": self._settings.base_topic}
+        payload = compact(answer)
+        link.publish(response, payload, json=True)
         to = delivery.response_topic
-        if to is not None and to != self._topics.response and self._topics.may_answer_on(to):
-            link.publish(to, payload, correlation=delivery.correlation)
+        if to is not None and to != response and self._may_answer_on(to):
+            link.publish(to, payload, json=True, correlation=delivery.correlation)
         link.acknowledge(delivery, settled=lambda: self._settle(delivery))
+
+    def _may_answer_on(self, topic: str) -> bool:
+        ours = (self._topics, self._shared, self._alias)
+        return all(topics.may_answer_on(topic) for topics in ours if topics is not None)
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -585,10 +726,6 @@ async def _first(*events: asyncio.Event) -> None:
 def _packet_key(delivery: Delivery) -> str:
     digest = hashlib.sha256(delivery.topic.encode() + b"\0" + delivery.payload)
     return f"mqtt:{delivery.packet_id}:{digest.hexdigest()}"
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(payload: bytes) -> str:

@@ -6,11 +6,46 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-__all__ = ["MqttSettings"]
+__all__ = ["HomeAssistantSettings", "MqttSettings", "ShareSettings"]
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+def _is_topic(topic: str) -> str:
+    if any(c in topic for c in "+#\0") or topic.startswith(("/", "$")) or topic.endswith("/"):
+        raise ValueError("no + # or NUL in it, no / or $ at its beginning, no / at its end")
+    return topic
+
+
+_Topic = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_topic)]
+
+
+class ShareSettings(BaseModel):
+    """Texts that several hubs send together (``[mqtt.share]``): the broker hands each command to one of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,100}$")] = "modemhub"
+    """The same for all hubs that share."""
+    topic: _Topic = "texts"
+    """Commands come on ``<topic>/send`` and ``<topic>/send/<number>``, answers go to ``<topic>/response``."""
+
+
+class HomeAssistantSettings(BaseModel):
+    """What Home Assistant is told (``[homeassistant]``); it goes by the broker of ``[mqtt]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    discovery: bool = True
+    """Announce hub and modems. Switched off, what was announced is taken back."""
+    prefix: _Topic = "homeassistant"
+    """Home Assistant's own discovery prefix; its birth and will are looked for on ``<prefix>/status``."""
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "Modem hub"
+    """The hub's device; with two hubs, give each its own."""
+    configuration_url: Annotated[str, Field(pattern="^https?://[^/]")] | None = None
+    """Where the console can be reached from, as ``http://modemhub.local:8080``; shown as a link on the devices."""
 
 
 class MqttSettings(BaseModel):
@@ -20,7 +55,10 @@ class MqttSettings(BaseModel):
 
     url: str | None = None
     """``mqtt://host[:1883]``, or ``mqtts://host[:8883]`` for TLS with verification."""
-    base_topic: Annotated[str, Field(min_length=1, max_length=200)] = "modemhub"
+    base_topic: _Topic = "modemhub"
+    share: ShareSettings | None = None
+    sms2mqtt: _Topic | None = None
+    """Prefix of the topics of Domochip's sms2mqtt, spoken beside our own; absent: they are not."""
     client_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Absent: made of the hub's id. It names the session that keeps commands while the hub is away: keep it."""
     username: str | None = None
@@ -31,6 +69,8 @@ class MqttSettings(BaseModel):
     """PEM file of the hub's own certificate."""
     key: Path | None = None
     """PEM file of the hub's own key; absent: it stands in ``cert``."""
+    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """The name that the broker's certificate is made out to (and SNI); absent: the host of ``url``."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """``auto``: MQTT 5, and 3.1.1 with a broker that refuses it."""
     keepalive: Annotated[int, Field(ge=5, le=3600)] = 30
@@ -63,21 +103,23 @@ class MqttSettings(BaseModel):
         _ = parts.port  # raises ValueError when it is no port
         return url
 
-    @field_validator("base_topic")
-    @classmethod
-    def _is_topic(cls, topic: str) -> str:
-        if any(c in topic for c in "+#\0") or topic.startswith(("/", "$")) or topic.endswith("/"):
-            raise ValueError("no + # or NUL in it, no / or $ at its beginning, no / at its end")
-        return topic
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.password is not None and self.username is None:
             raise ValueError("mqtt.password needs mqtt.username")
         if self.key is not None and self.cert is None:
             raise ValueError("mqtt.key needs mqtt.cert")
-        if (self.ca is not None or self.cert is not None) and self.url is not None and not self.tls:
-            raise ValueError("mqtt.ca and mqtt.cert need an mqtts:// url")
+        of_tls = (self.ca, self.cert, self.server_name)
+        if any(each is not None for each in of_tls) and self.url is not None and not self.tls:
+            raise ValueError("mqtt.ca, mqtt.cert and mqtt.server_name need an mqtts:// url")
+        alias = "" if self.sms2mqtt is None else f"{self.sms2mqtt}/"
+        others = [self.base_topic, *([] if self.share is None else [self.share.topic])]
+        if alias and any(alias.startswith(f"{other}/") or f"{other}/".startswith(alias) for other in others):
+            raise ValueError("mqtt.sms2mqtt is a prefix of its own: not one of our other topics, below or above it")
+        if self.share is not None and f"{self.share.topic}/".startswith(f"{self.base_topic}/"):
+            raise ValueError("mqtt.share.topic belongs to many hubs: it cannot be mqtt.base_topic or below it")
+        if self.share is not None and f"{self.base_topic}/".startswith(f"{self.share.topic}/"):
+            raise ValueError("mqtt.base_topic belongs to this hub alone: it cannot be below mqtt.share.topic")
         return self
 
     @property

@@ -14,6 +14,7 @@ cursor each. Nothing else carries news through the house.
 ``evidence``    what a report proves, and the reports that wait for their segment
 ``inbound``     PDUs as they came, received messages and parts of them (promises R1, R2, R3)
 ``events``      the event table and the doors' cursors
+``webhooks``    events that webhooks could not be told yet
 ``tokens``      bearer tokens, as digests
 ``claim``       the token that makes somebody the owner of a hub that has none
 ``identity``    the hub's id; the verb that proves life

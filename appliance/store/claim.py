@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["begin", "digest", "take"]
+__all__ = ["begin", "digest", "owned", "take"]
 
 
 def begin(tx: Transaction, fresh: bytes) -> bool:
@@ -33,6 +33,11 @@ def begin(tx: Transaction, fresh: bytes) -> bool:
     tx.db.execute("DELETE FROM claim")
     tx.db.execute("INSERT INTO claim (digest, at) VALUES (?, ?)", (fresh, tx.wall))
     return True
+
+
+def owned(db: sqlite3.Connection) -> bool:
+    """Whether the hub has an owner: a token was made that was to last."""
+    return tokens.any_lasting(db)
 
 
 def digest(db: sqlite3.Connection) -> bytes | None:

@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["Event", "advance", "after", "cursor", "cursors", "forget", "last", "record", "recoveries", "tally"]
+__all__ = [
+    "Event",
+    "advance",
+    "after",
+    "cursor",
+    "cursors",
+    "forget",
+    "last",
+    "record",
+    "recoveries",
+    "stale",
+    "tally",
+    "tally_of_day",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,31 @@ def last(db: sqlite3.Connection) -> int:
 def cursors(db: sqlite3.Connection) -> dict[str, int]:
     """How far each door has told."""
     return {row["door"]: row["seq"] for row in db.execute("SELECT door, seq FROM cursor ORDER BY door")}
+
+
+def stale(db: sqlite3.Connection, seq: int, *, before_hub: int) -> int:
+    """The seq up to which everything after ``seq`` happened before this hub time; ``seq`` itself when nothing did."""
+    row = db.execute(
+        "SELECT seq FROM event WHERE seq > ? AND hub >= ? ORDER BY seq LIMIT 1", (seq, before_hub)
+    ).fetchone()
+    return last(db) if row is None else max(seq, int(row["seq"]) - 1)
+
+
+def tally_of_day(db: sqlite3.Connection, *, since_at: int) -> dict[str, int]:
+    """How many messages were ``sent``, ``received`` and ``failed`` since this wall time, each counted once."""
+    row = db.execute(
+        "WITH late AS (SELECT kind, subject, json_extract(body, '$.state') AS state,"
+        " json_extract(body, '$.reason.code') AS reason FROM event"
+        " WHERE seq > coalesce((SELECT seq FROM event WHERE at < ? ORDER BY seq DESC LIMIT 1), 0)"
+        " AND kind IN ('message', 'received'))"
+        " SELECT count(DISTINCT CASE WHEN state = 'submitted' AND reason IS NOT 'no_report' THEN subject END) AS sent,"
+        " count(DISTINCT CASE WHEN kind = 'received' THEN subject END) AS received,"
+        " count(DISTINCT CASE WHEN state IN ('failed', 'undelivered', 'expired', 'in_doubt') THEN subject END)"
+        " AS failed"
+        " FROM late",
+        (since_at,),
+    ).fetchone()
+    return {name: int(row[name]) for name in ("sent", "received", "failed")}
 
 
 def cursor(db: sqlite3.Connection, door: str) -> int | None:

@@ -49,6 +49,7 @@ __all__ = [
     "give_up",
     "inbox",
     "inbox_before",
+    "latest",
     "received_view",
     "removed",
     "undecided",
@@ -391,6 +392,13 @@ def received_view(db: sqlite3.Connection, received_id: MessageId) -> dict[str, A
     """
     row = db.execute("SELECT * FROM received WHERE id = ? AND seq IS NOT NULL", (received_id,)).fetchone()
     return None if row is None else _view(row)
+
+
+def latest(db: sqlite3.Connection, *, modem: str) -> dict[str, Any] | None:
+    """The message that this modem (IMEI) received last, as ``received_view``; None when there is none (any more)."""
+    row = db.execute("SELECT * FROM received WHERE imei = ? AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1", (modem,))
+    found = row.fetchone()
+    return None if found is None else _view(found)
 
 
 def _view(row: sqlite3.Row) -> dict[str, Any]:

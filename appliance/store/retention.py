@@ -2,9 +2,9 @@
 
 Promise
     What is old goes, in bites that delay nobody for long: a call deletes at most ``limit`` rows of what it begins with,
-    and all of it by an index. What is needed for a promise stays: unfinished messages, events that a door has not told,
-    idempotency keys and spending of the last 7 days, PDUs that a modem may still hold (else they would be received
-    anew), and PINs that were tried.
+    and all of it by an index. What is needed for a promise stays: unfinished messages, events that a door has not told
+    or a webhook still owes (with the received messages that they speak of), idempotency keys and spending of the last 7
+    days, PDUs that a modem may still hold (else they would be received anew), and PINs that were tried.
 
 What it does not do
     It does not shrink the file: freed pages are used again. Only a full disk makes the journal give pages back.
@@ -32,7 +32,11 @@ _MESSAGES = """
 _RECEIVED = """
     DELETE FROM received WHERE row IN (
         SELECT row FROM (SELECT row, told_hub FROM received WHERE seq IS NOT NULL ORDER BY seq LIMIT :limit)
-        WHERE told_hub <= :before)
+        WHERE told_hub <= :before AND told_hub < coalesce((
+            SELECT hub FROM event WHERE seq >= min(
+                coalesce((SELECT min(event) FROM webhook_retry), 9223372036854775807),
+                coalesce((SELECT min(seq) + 1 FROM cursor), 9223372036854775807)
+            ) ORDER BY seq LIMIT 1), told_hub + 1))
 """
 _PDUS = """
     DELETE FROM inbound_pdu WHERE id IN (
@@ -47,7 +51,8 @@ _REPORTS = """
 _EVENTS = """
     DELETE FROM event WHERE seq IN (
         SELECT seq FROM (SELECT seq, hub FROM event ORDER BY seq LIMIT :limit)
-        WHERE hub <= :before AND seq <= coalesce((SELECT min(seq) FROM cursor), seq))
+        WHERE hub <= :before AND seq <= coalesce((SELECT min(seq) FROM cursor), seq)
+            AND seq < coalesce((SELECT min(event) FROM webhook_retry), seq + 1))
 """
 _KEYS = """
     DELETE FROM idempotency WHERE (client, key, ordinal) IN (

@@ -3,14 +3,16 @@
 A token has 192 random bits, so that a plain digest without salt or stretching is enough, and looking it up by an index
 tells nothing that helps to guess one. A revoked token stays as a row: its name may be given anew.
 
-A token whose name begins with :data:`PASSING` lives as long as one command of the command line: it is no sign that the
-hub has an owner. Every other one ends the claim (``claim``).
+A token whose name begins with :data:`PASSING` is lent to one command of the command line and given back when it ends.
+Its bearer is ``command-line`` whatever the rest of the name: one client, whose idempotency keys and caps hold from one
+command to the next. One that was given back leaves no row. None is a sign that the hub has an owner; every other
+token ends the claim (``claim``).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import Rejected
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 
     from appliance.store.journal import Transaction
 
-__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "give_back", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
 
 PASSING = "command-line-"
-"""How the names of those tokens begin that the command line makes for itself and revokes when it ends."""
+"""How the names of those tokens begin that the command line makes for itself and gives back when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,17 @@ def revoke(tx: Transaction, *, name: str) -> None:
         raise Rejected("not_found", f"there is no token named {name}")
 
 
+def give_back(tx: Transaction, *, name: str) -> None:
+    """A token lent to a command lets nobody in any more; nothing happens when that was done already.
+
+    Raises:
+        ValueError: it is not one of those.
+    """
+    if not name.startswith(PASSING):
+        raise ValueError(f"{name} is not lent")
+    tx.db.execute("DELETE FROM token WHERE name = ? AND revoked_at IS NULL", (name,))
+
+
 def any_lasting(db: sqlite3.Connection) -> bool:
     """Whether a token was ever made that was to last, revoked or not: somebody owns this hub."""
     row = db.execute("SELECT 1 FROM token WHERE substr(name, 1, ?) <> ? LIMIT 1", (len(PASSING), PASSING)).fetchone()
@@ -109,7 +122,10 @@ def authenticate(db: sqlite3.Connection, digest: bytes) -> Token | None:
         "SELECT name, scopes, created_at, per_minute, daily_cap FROM token WHERE digest = ? AND revoked_at IS NULL",
         (digest,),
     ).fetchone()
-    return None if row is None else _token(row)
+    if row is None:
+        return None
+    token = _token(row)
+    return replace(token, name=PASSING.rstrip("-")) if token.name.startswith(PASSING) else token
 
 
 def _token(row: sqlite3.Row) -> Token:

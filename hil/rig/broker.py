@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from hil.rig.process import Child
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -41,12 +42,21 @@ class Broker:
 
     ``mosquitto``: Eclipse Mosquitto from Debian, persistence on, else as Debian ships it, MQTT 5.
     ``embedded``: amqtt in a process of its own: MQTT 3.1.1, and everything is forgotten when it ends.
+    ``lines`` are Mosquitto's listeners and what is to be told about them, instead of one for everybody on ``port``.
     """
 
-    def __init__(self, directory: Path, kind: Literal["mosquitto", "embedded"] = "mosquitto", *, port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kind: Literal["mosquitto", "embedded"] = "mosquitto",
+        *,
+        port: int = 0,
+        lines: Sequence[str] | None = None,
+    ) -> None:
         self.directory = directory
         self.kind = kind
         self.port = port or free_port()
+        self._lines = lines
         self._child: Child | None = None
 
     @property
@@ -78,14 +88,14 @@ class Broker:
 
     def _config(self) -> Path:
         config = self.directory / "mosquitto.conf"
+        everybody = (f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0")
         lines = (
-            f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
             "persistence true",
             f"persistence_location {self.directory}/",
-            "max_queued_messages 0",
             "log_dest stderr",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information")),
             f"user {getpass.getuser()}",  # started by root it would else become a user that owns nothing here
+            *(everybody if self._lines is None else self._lines),
         )
         config.write_text("".join(f"{line}\n" for line in lines))
         return config

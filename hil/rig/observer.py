@@ -54,9 +54,18 @@ class Observer:
     """Hears everything at the broker; ``heard`` keeps it in order. Topics are named below the hub's base topic."""
 
     def __init__(
-        self, port: int, *, name: str = "observer", base: str = "modemhub", protocol: Literal["5", "3.1.1"] = "5"
+        self,
+        port: int,
+        *,
+        name: str = "observer",
+        base: str = "modemhub",
+        protocol: Literal["5", "3.1.1"] = "5",
+        login: tuple[str, str] | None = None,
+        everything: str = "#",
     ) -> None:
+        """``login`` is a user name and a password; ``everything``: as much as that one may read."""
         self.base = base
+        self._everything = everything
         self.heard: Record[Heard] = Record(f"MQTT {name}")
         self._port = port
         self._loop = asyncio.get_running_loop()
@@ -71,6 +80,8 @@ class Observer:
         )
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.max_queued_messages_set(0)
+        if login:
+            self._client.username_pw_set(*login)
         self._client.on_socket_open = self._on_socket_open
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
@@ -85,7 +96,7 @@ class Observer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe([("#", 1)])
+        client.subscribe([(self._everything, 1)])
 
     def _on_subscribe(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._subscribed.set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sqlite3
 import stat
 from typing import TYPE_CHECKING
 
@@ -120,3 +121,44 @@ async def test_a_name_that_is_taken_by_a_passing_token_leaves_the_claim_open(tmp
         with pytest.raises(Rejected, match="token_exists"):
             await claim.take(written(tmp_path), name=f"{tokens.PASSING}1")
         assert await claim.is_open()
+
+
+async def test_a_file_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with house(tmp_path) as home:
+        claim = Claim(home.journal, tmp_path / "absent" / "CLAIM.txt")
+        await claim.prepare()
+        await claim.publish(ADDRESS)
+        assert await claim.is_open()
+        assert "nobody can claim this hub" in caplog.text
+        assert "mhc_" not in caplog.text
+
+
+def full(moment: str, verb: str) -> None:
+    if (moment, verb) == ("before", "begin"):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+
+async def test_a_full_disk_ends_nothing_either(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with house(tmp_path, probe=full) as home:
+        claim = Claim(home.journal, tmp_path / "CLAIM.txt")
+        await claim.prepare()
+        await claim.publish(ADDRESS)
+        assert claim._token is None
+        assert await claim.is_open()
+        assert "its disk is full" in caplog.text
+        assert not (tmp_path / "CLAIM.txt").exists()
+        assert not await home.hub.tokens()
+
+
+async def test_an_ordinary_start_writes_nothing(tmp_path: Path) -> None:
+    verbs: list[str] = []
+    for owned in (False, True):
+        async with house(tmp_path, probe=lambda _, verb: verbs.append(verb)) as home:
+            await opened(home, tmp_path)
+            if owned:
+                await home.token("me", "admin")
+            verbs.clear()
+            await opened(home, tmp_path)
+            assert "begin" not in verbs

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.__main__ import _in_words
 from appliance.hub.roster import Roster
 from appliance.modem.detect import Surroundings
 from appliance.modem.doctor import consult
 from appliance.modem.examine import Finding
 from appliance.modem.host import ModemStatus
+from appliance.shell.words import modem_words
 from appliance.types import Imei, ModemState, Registration
 from tests.modem.buses import ROUTER, STORAGE, UNKNOWN, bare, device
 
@@ -135,7 +135,7 @@ def test_a_modem_of_the_running_hub_is_put_into_words(state: ModemState) -> None
     roster = Roster()
     imei = Imei("356938035643015")
     roster.tell(ModemStatus(place="usb 1-1", port="/dev/ttyUSB2", profile="generic", state=state, imei=imei))
-    words = _in_words(roster.views()[imei])
+    words = modem_words(roster.views()[imei])
     assert imei in words
     assert f"state: {state.value.replace('_', ' ')}" in words
     assert "None" not in words
@@ -159,6 +159,6 @@ def test_what_is_wrong_with_a_modem_of_the_running_hub_is_in_its_words() -> None
             last_error="the network refuses this SIM",
         )
     )
-    words = _in_words(roster.views()[imei])
+    words = modem_words(roster.views()[imei])
     for told in ("denied", "-73 dBm", "nearly full: SM", "ME 7", "radio off and on", "refuses this SIM"):
         assert told in words

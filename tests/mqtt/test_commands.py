@@ -170,7 +170,11 @@ async def test_correlation_data_comes_back_and_is_no_key(home: House, raw: RawBr
             peer.send_publish(Publish(one.topic, one.payload, packet_id=packet_id, properties=wish))
             told = await peer.published("to")
             assert told.topic == responses
-            assert told.properties == {"correlation": b"\1\2"}
+            assert told.properties == {
+                "correlation": b"\1\2",
+                "payload_format": 1,
+                "content_type": "application/json",
+            }
             assert "duplicate" not in json.loads(told.payload)
         assert len(await accepted(home)) == 3
 

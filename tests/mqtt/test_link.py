@@ -43,7 +43,7 @@ async def test_commands_are_subscribed_to_at_qos_1_and_never_with_what_was_retai
         peer.send_connack()
         options = 1 | 1 << 3 | 2 << 4  # QoS 1, retain as published, retained messages are not sent
         subscription = await peer.subscription()
-        assert subscription.pop("a/b/modem/+/availability") == 1 << 2  # QoS 0, not our own, what is retained too
+        assert subscription.pop("a/b/modem/+/availability") == 0  # QoS 0, what is retained too
         assert subscription == {"a/b/send": options, "a/b/send/+": options, "a/b/request/#": options}
         raw.vanish()
 
@@ -248,3 +248,24 @@ async def test_stopping_says_offline_and_goodbye(home: House, raw: RawBroker) ->
     assert packet is not None, "closed without DISCONNECT: the broker would tell the will"
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_the_door_reports_how_it_is(home: House, raw: RawBroker) -> None:
+    time = Time()
+    async with opened(mqtt_door(home.hub, raw.url, time=time, protocol="5")) as door:
+        assert not door.connected
+        peer = await raw.peer()
+        await peer.welcome()
+        await peer.published("modemhub/status")
+        assert door.report == {
+            "connected": True,
+            "url": raw.url,
+            "last_error": None,
+            "base_topic": "modemhub",
+            "discovery_prefix": None,
+        }
+        peer.cut()
+        await time.sleeping(1)
+        assert (door.report["connected"], door.report["last_error"]) == (False, door.last_error)
+        assert door.last_error
+        raw.vanish()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.mqtt.door import Prefix
+from appliance.mqtt.tail import Prefix
 
 
 @given(st.lists(st.integers(1, 3), max_size=40), st.randoms(use_true_random=False), st.integers(0, 40))

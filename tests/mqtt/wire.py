@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
-SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 8, 9, 12, 13, 14
+SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = 8, 9, 10, 11
+PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 
 _BYTE, _TWO, _FOUR, _VARINT, _TEXT, _OCTETS, _PAIR = range(7)
 _PROPERTIES: dict[int, tuple[str, int]] = {
@@ -165,9 +166,18 @@ class Wire:
         self.reader = reader
         self.writer = writer
         self.version = version
+        self._peeked: Packet | None = None
+
+    async def peek(self) -> Packet | None:
+        """The next packet, which stays the next."""
+        self._peeked = await self.read()
+        return self._peeked
 
     async def read(self) -> Packet | None:
         """The next packet; None when the other side has closed."""
+        if self._peeked is not None:
+            peeked, self._peeked = self._peeked, None
+            return peeked
         try:
             first = (await self.reader.readexactly(1))[0]
             length = shift = 0
@@ -271,6 +281,21 @@ class Peer(Wire):
         self.send(SUBACK, 0, packet_id + nothing + bytes([reason] * len(found)))
         return found
 
+    async def unsubscription(self) -> list[str]:
+        """Read UNSUBSCRIBE and grant it; returns its filters."""
+        return self._grant_leave(await self.expect(UNSUBSCRIBE))
+
+    def _grant_leave(self, packet: Packet) -> list[str]:
+        reader = Reader(packet.body)
+        packet_id = reader.take(2)
+        if self.version == 5:
+            reader.properties()
+        left = []
+        while reader.at < len(reader.data):
+            left.append(reader.text())
+        self.send(UNSUBACK, 0, packet_id + (b"\0" * (1 + len(left)) if self.version == 5 else b""))
+        return left
+
     async def welcome(self, **granted: Any) -> Connect:
         """CONNECT and SUBSCRIBE, both granted."""
         connect = self.read_connect(await self.expect(CONNECT))
@@ -290,6 +315,8 @@ class Peer(Wire):
                 self.acknowledged.append(int.from_bytes(packet.body[:2], "big"))
             elif packet.kind == PINGREQ:
                 self.send(PINGRESP, 0, b"")
+            elif packet.kind == UNSUBSCRIBE:
+                self._grant_leave(packet)
             else:
                 assert packet.kind == PUBLISH, packet
                 publish = self.read_publish(packet)

@@ -1,0 +1,29 @@
+"""A hub, and a receiver on a free port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from tests.mqtt.house import House, house
+from tests.webhooks.receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest_asyncio.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as it:
+        yield it
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    it = Receiver()
+    await it.start()
+    yield it
+    it.release.set()
+    await it.stop()
