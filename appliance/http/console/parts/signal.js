@@ -182,7 +182,7 @@ export function SignalTable({ samples }) {
       <div class="scroll" tabindex="0" role="region" aria-label="Signal by hour">
         <table>
           <caption>Signal by hour, in dBm; minutes without</caption>
-          <thead><tr><th scope="col">Hour from</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without</th></tr></thead>
+          <thead><tr><th scope="col">From</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without</th></tr></thead>
           <tbody>
             ${rows.map(
               (row) => html`<tr key=${row.hour}>
