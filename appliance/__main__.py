@@ -178,9 +178,9 @@ async def _supervise(settings: Settings) -> None:
 
             webhooks = WebhookDoor(hub, settings.webhooks)
             await webhooks.settle()
-            hub.webhooks = lambda: webhooks.states
             for name, hook in webhooks.hooks.items():
                 supervisor.tend(f"webhook {name}", hook.run)
+            hub.webhooks = lambda: webhooks.states
         else:
             await hub.debts.keep(())
         if settings.mqtt is not None and settings.mqtt.url is not None:

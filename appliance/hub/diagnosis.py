@@ -238,7 +238,14 @@ def _doors(known: Circumstances) -> Iterator[Problem]:
             "The hub tries again all the time. What happens meanwhile is kept, and told when the broker is back.",
         )
     for hook in known.webhooks:
-        if hook["last_error"] is not None:
+        if hook["last_error"] is not None and not hook["pending"]:  # the receiver wants no more, or too late
+            yield Problem(
+                "webhook_failing",
+                str(hook["name"]),
+                f"The webhook {hook['name']}: {hook['last_error']}.",
+                "What it was not told is kept all the same: received texts stand in the inbox.",
+            )
+        elif hook["last_error"] is not None:
             yield Problem(
                 "webhook_failing",
                 str(hook["name"]),

@@ -103,8 +103,17 @@ def _as_json(properties: Any) -> Any:
     return properties
 
 
-_JSON = _as_json(_properties(PacketTypes.PUBLISH))
-"""Made once: paho only reads it, and making one costs more than sending it."""
+class _Packed(Properties):
+    """Properties that are the same each time: packing them costs as much as sending a packet."""
+
+    packed = bytes(_as_json(_properties(PacketTypes.PUBLISH)).pack())
+
+    def pack(self) -> bytes:
+        """What is on the wire."""
+        return self.packed
+
+
+_JSON = _Packed(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's classes are not typed
 
 
 MQTT_5 = MQTTProtocolVersion.MQTTv5

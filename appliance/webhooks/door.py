@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from appliance.errors import StoreError
 from appliance.webhooks.hook import Hook
 from appliance.webhooks.sender import Sender, resolve
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from appliance.webhooks.settings import WebhookSettings
 
 __all__ = ["WebhookDoor"]
+
+log = logging.getLogger(__name__)
 
 
 class WebhookDoor:
@@ -51,10 +55,16 @@ class WebhookDoor:
         }
 
     async def settle(self) -> None:
-        """Forget the webhooks that are not in the settings any more, and take the place of the new ones."""
-        await self._hub.debts.keep(self.hooks.keys())
-        for hook in self.hooks.values():
-            await self._hub.cursor(hook.cursor)
+        """Forget the webhooks that are not in the settings any more, and take the place of the new ones.
+
+        A store that takes nothing now keeps nobody from starting: each webhook takes its place when it first can.
+        """
+        try:
+            await self._hub.debts.keep(self.hooks.keys())
+            for hook in self.hooks.values():
+                await self._hub.cursor(hook.cursor)
+        except StoreError as error:
+            log.warning("webhooks: their places cannot be taken yet: %s", error)
 
     @property
     def states(self) -> list[dict[str, Any]]:

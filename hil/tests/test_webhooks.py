@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -104,6 +105,13 @@ async def deliver(whole: Rig, *texts: str) -> None:
     )
 
 
+async def told(whole: Rig, state: dict[str, Any]) -> None:
+    """Return when the hub's status says this of its webhook."""
+    async with asyncio.timeout(AGAIN):
+        while (await whole.api.get("/api/v1/status"))["webhooks"] != [state]:
+            pass
+
+
 @pytest.mark.timeout(300)
 async def test_texts_reach_a_receiver_that_was_away_through_a_kill_of_the_hub(place: Path) -> None:
     async with (
@@ -122,6 +130,7 @@ async def test_texts_reach_a_receiver_that_was_away_through_a_kill_of_the_hub(pl
 
         receiver.status = 500
         await deliver(whole, *(f"ill {n}" for n in range(8)))
+        await told(whole, {"name": "door", "pending": 8, "last_error": "it answers 500"})
         receiver.status = 204
         assert await receiver.texts(13) == [
             *("up 1", "up 2", "down 1", "down 2", "down 3"),
@@ -129,6 +138,7 @@ async def test_texts_reach_a_receiver_that_was_away_through_a_kill_of_the_hub(pl
         ]
         assert receiver.wrong == []
         assert one_id_each(receiver) == []
+        await told(whole, {"name": "door", "pending": 0, "last_error": None})
         assert await whole.hub.stop() == 0
         for secret in (receiver.settings["secret"], "/texts", "down 1"):
             assert secret not in whole.hub.said()

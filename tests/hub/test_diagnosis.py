@@ -88,6 +88,14 @@ def test_a_modem_that_never_said_who_it_is_is_known_by_its_place() -> None:
             "log",
             "3 events",
         ),
+        (
+            Circumstances(
+                modems=[modem()], webhooks=[{"name": "log", "pending": 0, "last_error": "it answered 410 Gone"}]
+            ),
+            "webhook_failing",
+            "log",
+            "The webhook log: it answered 410 Gone.",
+        ),
         (Circumstances(modems=[modem()], failing={"upkeep": "it broke"}), "task_failing", "upkeep", "it broke"),
     ],
 )

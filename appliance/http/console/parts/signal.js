@@ -48,7 +48,10 @@ export function Bars({ value }) {
   const { bars, label } = signalWords(value);
   return html`
     <svg class="bars" viewBox="0 0 20 14" role="img" aria-label="Signal ${label}">
-      ${[0, 1, 2, 3].map((n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5" height=${5 + n * 3} rx="1" />`)}
+      ${[0, 1, 2, 3].map(
+        (n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5"
+        height=${5 + n * 3} rx="1" />`,
+      )}
     </svg>`;
 }
 
