@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--embedded", action="store_true", help="the embedded broker, also where Mosquitto is installed"
     )
     options = parser.parse_args(words)
-    with tempfile.TemporaryDirectory(prefix="modemhub-demo-") as directory, contextlib.suppress(KeyboardInterrupt):
+    with tempfile.TemporaryDirectory(prefix="modemhub-demo-") as directory, contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         return asyncio.run(demo(Path(directory), once=options.once, embedded=options.embedded))
     print("\nEverything is stopped.")
     return 0
@@ -82,7 +82,10 @@ async def demo(directory: Path, *, once: bool, embedded: bool) -> int:
         modems=2,
         broker="embedded" if kind == "embedded" else "mosquitto",
         emulator=delays,
-        settings={"mqtt": {"protocol": "3.1.1"}} if kind == "embedded" else None,
+        settings={
+            "contacts": {"anna": FRIEND, "ben": NEIGHBOUR, "family": ["anna", "ben"]},
+            **({"mqtt": {"protocol": "3.1.1"}} if kind == "embedded" else {}),
+        },
         mqtt_port=free_port(wish=0 if once else 1883),
         http_port=free_port(wish=0 if once else 8080),
     )
@@ -123,12 +126,15 @@ def first_screen(whole: Rig, directory: Path) -> str:
         f"curl -sS -H 'Authorization: Bearer {whole.hub.token}' -H 'Content-Type: application/json' "
         f"-d {shlex.quote(json.dumps({'to': FRIEND, 'text': 'Hello by HTTP'}))} {whole.hub.address}/api/v1/messages"
     )
+    modemhub = shlex.quote(str(Path(sys.executable).with_name("modemhub")))
+    config = f"--config {shlex.quote(str(whole.hub.config))}"
     kept = "keeps its sessions on disk" if whole.broker.kind == "mosquitto" else "MQTT 3.1.1; NOT durable: forgets all"
     modems = "\n".join(f"    {modem.name:8} SIM {modem.number}  IMEI {modem.imei}" for modem in whole.modems.all)
     return f"""
 modemhub demo: the real hub between emulated modems and a broker; nothing leaves this machine.
 
-  API and token   {whole.hub.address}   {whole.hub.token}
+  console         {whole.hub.address}/
+  token           {whole.hub.token}   (the console asks for it; programs bring it with each request)
   broker          {whole.broker.url}   ({whole.broker.kind}; {kept})
   modems
 {modems}
@@ -139,7 +145,8 @@ modemhub demo: the real hub between emulated modems and a broker; nothing leaves
     send by HTTP          {by_curl}
     watch everything      {subscribe}
     let a text arrive     {python} -m hil.demo deliver {shlex.quote(str(directory))} 'Hello hub'
-    read the inbox        curl -sS -H 'Authorization: Bearer {whole.hub.token}' {whole.hub.address}/api/v1/inbox
+    read the inbox        {modemhub} inbox {config}
+    text two people       {modemhub} send family 'Dinner is ready' {config}
     what the network got  tail -f {shlex.quote(str(directory / "m" / "ledger.jsonl"))}
 """
 

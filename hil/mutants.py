@@ -210,15 +210,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         (
             Patch(
                 _DOOR,
-                "        try:\n            await self._carry_out(",
-                "        link.acknowledge(delivery, settled=lambda: self._settle(delivery))\n"
-                "        try:\n            await self._carry_out(",
+                "            await self._carry_out(link, delivery, arrived, answer)\n",
+                "            link.acknowledge(delivery, settled=lambda: self._settle(delivery))\n"
+                "            await self._carry_out(link, delivery, arrived, answer)\n",
             ),
             Patch(
                 _DOOR,
-                "            link.publish(to, payload, correlation=delivery.correlation)\n"
+                "            link.publish(to, payload, json=True, correlation=delivery.correlation)\n"
                 "        link.acknowledge(delivery, settled=lambda: self._settle(delivery))\n",
-                "            link.publish(to, payload, correlation=delivery.correlation)\n",
+                "            link.publish(to, payload, json=True, correlation=delivery.correlation)\n",
             ),
         ),
         (
@@ -596,17 +596,16 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "the cursor moves at publish",
         "R1: the cursor moves over what the broker has acknowledged",
-        _DOOR,
-        "                        link.publish(topic, _json(event.body), bulk=True, acked=partial(acknowledged, seq))\n",
-        "                        link.publish(topic, _json(event.body), bulk=True)\n"
-        "                        acknowledged(seq, 0)\n",
+        "mqtt/tail.py",
+        "                        topic, payload = told\n",
+        "                        topic, payload = told\n                        acknowledged(seq, 0)\n",
         _EVENTS + "test_the_cursor_passes_only_what_is_acknowledged_without_a_gap",
         _EVENTS + "test_what_the_broker_refuses_is_told_again_and_not_passed_over",
     ),
     _one(
         "the cursor passes a gap",
         "R1: the cursor moves over the longest acknowledged prefix only",
-        _DOOR,
+        "mqtt/tail.py",
         "        while self._order and self._order[0] in self._acknowledged:\n",
         "        while self._order and min(self._order) <= max(self._acknowledged, default=-1):\n"
         "            self._acknowledged.add(self._order[0])\n",
@@ -980,6 +979,73 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         '    return not scopes or "admin" in client.scopes or not scopes.isdisjoint(client.scopes)\n',
         "    return not scopes or bool(client.scopes)\n",
         "tests/http/test_access.py::test_a_route_lets_in_its_scopes_and_admin_and_nobody_else",
+    ),
+    _one(
+        "any token claims the hub",
+        "a hub that nobody owns belongs to who has its file",
+        "store/claim.py",
+        "    if not hmac.compare_digest(known, claim):\n",
+        "    if not known:\n",
+        "tests/hub/test_claim.py::test_who_brings_it_is_the_owner_once",
+        "tests/http/test_ownership.py::test_guessing_the_claim_is_slowed_down",
+    ),
+    _one(
+        "the claim may be guessed at leisure",
+        "guessing the claim is slowed down",
+        "http/auth.py",
+        '            if refused.code == "forbidden":\n',
+        '            if refused.code == "unauthorized":\n',
+        "tests/http/test_ownership.py::test_guessing_the_claim_is_slowed_down",
+    ),
+    _one(
+        "a password is a token everywhere",
+        "HTTP Basic lets in where a browser asks and nothing can be changed, and nowhere else",
+        "http/door.py",
+        "bearer(request) or (basic(request) if route.basic else None)",
+        "bearer(request) or basic(request)",
+        "tests/http/test_access.py::test_the_token_is_a_password_where_a_browser_asks_and_nothing_can_be_changed",
+    ),
+    _one(
+        "the console's files are anywhere",
+        "a path is a chain of plain names below one folder of the package",
+        "http/pages.py",
+        "    if not all(_NAME.fullmatch(name) for name in names):\n        return None\n",
+        "",
+        "tests/http/test_pages.py::test_nothing_else_is_a_file",
+    ),
+    _one(
+        "a minute has no bound",
+        "C2: a token sends no more messages in a minute than it may",
+        "http/pace.py",
+        "        if missing > 0:\n",
+        "        if missing > messages:\n",
+        "tests/http/test_pace.py::test_a_bucket_holds_a_minute_and_fills_evenly",
+        "tests/http/test_ownership.py::test_more_messages_in_a_minute_than_a_token_may_are_put_off",
+    ),
+    _one(
+        "a stream outlives its token",
+        "a revoked token ends what it began",
+        "http/handlers.py",
+        "                if await call.hub.authenticate(call.token) is None:",
+        "                if await call.hub.authenticate(call.token) is False:  # type: ignore[comparison-overlap]",
+        "tests/http/test_events.py::test_a_silent_stream_shows_signs_of_life_and_ends_with_the_token",
+    ),
+    _one(
+        "the log quotes what is no HTTP",
+        "C1: no secret in a log line",
+        "http/door.py",
+        "    return kind is not None and issubclass(kind, HttpProcessingError)\n",
+        "    return False and kind is HttpProcessingError\n",
+        "tests/http/test_access.py::test_what_is_no_http_leaves_no_token_in_the_log",
+    ),
+    _one(
+        "the description leaves out a refusal",
+        "nothing is answered that is not described",
+        "http/routes.py",
+        '        codes = [*self.refusals, "invalid", "internal", "unavailable"]\n',
+        '        codes = [*self.refusals, "internal", "unavailable"]\n',
+        "tests/http/test_access.py::test_what_is_refused_is_a_problem",
+        "tests/http/test_ownership.py::test_a_token_that_cannot_be_is_refused",
     ),
     # ---- webhooks
     _one(

@@ -35,6 +35,9 @@ ANNA: Final = "+447700900123"
 BEN: Final = "+447700900456"
 SHUT: Final = "+447700900777"
 
+REVIVED: Final = 180.0
+"""Seconds in which a silent modem is missed and brought back."""
+
 MODEMS: Final[list[dict[str, Any]]] = [
     {"persona": "quectel-ec2x", "csq": 22},
     {"persona": "simcom-sim7600", "csq": 14},
@@ -75,7 +78,9 @@ async def pictures(place: Path, directory: Path, only: str) -> None:
 
 async def happenings(whole: Rig) -> None:
     """What there is to be seen."""
-    first, _, last = whole.modems.all
+    first, second, last = whole.modems.all
+    start = len(whole.observer.heard.items)
+    await whole.modems.do("fault", imei=second.imei, kind="mute_until_reset")
     await whole.api.call("POST", "/api/v1/tokens", {"name": "home-assistant", "scopes": ["send", "inbox", "status"]})
     gate = {"name": "gate", "scopes": ["send"], "per_minute": 5, "daily_cap": 50}
     await whole.api.call("POST", "/api/v1/tokens", gate)
@@ -91,6 +96,8 @@ async def happenings(whole: Rig) -> None:
     await whole.modems.do("fault", imei=last.imei, kind="unplug")
     await whole.observer.until_heard(f"modem/{last.imei}/availability", b"offline")
     await whole.api.send(to="+447700900888", text="This one waits for its SIM.", sim=last.imsi)
+    await whole.observer.until_heard(f"modem/{second.imei}/availability", b"offline", start=start, within=REVIVED)
+    await whole.observer.until_heard(f"modem/{second.imei}/availability", b"online", start=start, within=REVIVED)
 
 
 class Shots:

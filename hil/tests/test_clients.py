@@ -36,6 +36,8 @@ pytestmark = [
 
 ENDED = {"delivered", "failed", "undelivered", "expired", "in_doubt"}
 
+ANNA, BEN = "+447700900291", "+447700900292"
+
 _numbers = itertools.count(700900300)
 
 clients = pytest.mark.skipif(
@@ -46,7 +48,8 @@ clients = pytest.mark.skipif(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     """One hub with one modem for all; each test has a recipient of its own."""
-    async with rig(tmp_path_factory.mktemp("clients")) as whole:
+    contacts = {"anna": ANNA, "watch": ["anna", BEN]}
+    async with rig(tmp_path_factory.mktemp("clients"), settings={"contacts": contacts}) as whole:
         yield whole
 
 
@@ -142,6 +145,22 @@ async def test_a_switch_that_publishes_a_string(hub: Rig, number: str) -> None:
     async with Client(hub.broker.port, "DVES_1A2B3C", protocol="3.1.1") as tasmota:
         await tasmota.publish(topic(number), "the pump runs", qos=0)
     assert await arrived(hub, number) == ["the pump runs"]
+
+
+@pytest.mark.parametrize("prefix", ["0", "0044"])
+async def test_a_switch_with_a_number_as_people_write_it(hub: Rig, number: str, prefix: str) -> None:
+    async with Client(hub.broker.port, "DVES_1A2B3C", protocol="3.1.1") as tasmota:
+        await tasmota.publish(f"modemhub/send/{prefix}{number.removeprefix('+44')}", f"by {prefix}", qos=0)
+    assert await arrived(hub, number) == [f"by {prefix}"]
+
+
+async def test_a_switch_that_knows_only_a_name(hub: Rig) -> None:
+    """A contact or a group: who that is stands in the hub's settings, not in twenty devices."""
+    async with Client(hub.broker.port, "DVES_1A2B3C", protocol="3.1.1") as tasmota:
+        await tasmota.publish("modemhub/send/anna", "leak in the cellar", qos=0)
+        await tasmota.publish("modemhub/send/watch", "leak in the attic", qos=0)
+    assert sorted(filter(None, await arrived(hub, ANNA, count=2))) == ["leak in the attic", "leak in the cellar"]
+    assert await arrived(hub, BEN) == ["leak in the attic"]
 
 
 async def test_a_device_that_is_off_once_it_has_published(hub: Rig, number: str) -> None:

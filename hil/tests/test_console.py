@@ -93,6 +93,28 @@ async def unplugged(hub: Rig, *modems: Modem) -> AsyncIterator[None]:
             await hub.modems.do("fault", imei=modem.imei, kind="replug")
 
 
+async def test_what_a_page_must_not_do_is_noticed(browser: Browser, hub: Rig) -> None:
+    """The watch that every other test stands on."""
+    async with Console(browser, hub.hub.address) as console:
+        await console.page.goto(hub.hub.address)
+        await expect(console.heading("Sign in")).to_be_visible()
+        assert console.faults() == []
+        async with console.page.expect_event("pageerror"):
+            await console.page.evaluate(
+                """() => {
+                    const script = document.createElement("script");
+                    script.textContent = "document.title = 'taken over'";
+                    document.body.append(script);
+                    setTimeout(() => { throw new Error("a fault of its own"); });
+                }"""
+            )
+        await console.page.goto(hub.hub.address.replace("127.0.0.1", "localhost"))
+        told = " ".join(console.faults())
+        assert "Content Security Policy" in told
+        assert "a fault of its own" in told
+        assert "a request to another host: http://localhost" in told
+
+
 async def test_a_new_hub_is_claimed_and_its_token_is_shown_once(browser: Browser, tmp_path: Path) -> None:
     hub = Hub(tmp_path, modems=[], mqtt=None)
     hub.token = "there is none yet"

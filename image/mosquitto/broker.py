@@ -113,6 +113,7 @@ def roles(topics: Topics) -> dict[str, Role]:
         *([f"{topics.share}/send/#"] if topics.share else []),
         *([f"{alias}/send"] if alias else []),
     ]
+    shared = topics.share
     whole = [*of("#"), *(f"{below}/#" for below in (topics.discovery, alias) if below)]
     return {
         "send": Role(
@@ -142,11 +143,11 @@ def roles(topics: Topics) -> dict[str, Role]:
             subscribe=[*of("#"), f"{topics.discovery}/#"],
         ),
         "hub": Role(
-            publish=[*whole, *([f"{topics.share}/response/#"] if topics.share else [])],
+            publish=[*whole, *(f"{shared}/{each}/#" for each in ("response", "send", "hubs") if shared)],
             subscribe=[
                 *whole,
                 # The plugin takes the filter of a shared subscription as it is written, its group included.
-                *([f"$share/+/{topics.share}/send/#", f"{topics.share}/response/#"] if topics.share else []),
+                *([f"$share/+/{shared}/send/#", f"{shared}/response/#", f"{shared}/hubs/#"] if shared else []),
             ],
         ),
     }

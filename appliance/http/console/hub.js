@@ -103,27 +103,31 @@ async function enter() {
   session = new AbortController();
   const { signal } = session;
   hub.set({ ...NOBODY, me, phase: "ready", why: "" });
-  void load();
   if (may(me, "status")) {
     const timer = setInterval(refreshStatus, STATUS_EVERY);
     signal.addEventListener("abort", () => clearInterval(timer));
   }
-  if (may(me, "send", "inbox", "status")) {
-    void follow({
-      signal,
-      onEvent: heard,
-      onOpen(again) {
-        hub.set({ line: "live" });
-        if (!again) return;
-        announce("The hub answers again.");
-        void load();
-      },
-      onLost() {
-        if (hub.get().line === "live") announce("The hub does not answer; trying again.");
-        hub.set({ line: "lost" });
-      },
-    });
-  } else hub.set({ line: "none" });
+  if (!may(me, "send", "inbox", "status")) {
+    hub.set({ line: "none" });
+    return;
+  }
+  await loadContacts().catch(() => {}); // first, so that nothing is told without its name
+  let opened = false;
+  void follow({
+    signal,
+    onEvent: heard,
+    onOpen() {
+      if (hub.get().line === "lost") announce("The hub answers again.");
+      hub.set({ line: "live" });
+      opened = true;
+      void load();
+    },
+    onLost() {
+      if (hub.get().line === "live") announce("The hub does not answer; trying again.");
+      hub.set({ line: "lost" });
+      if (!opened) void load(); // there may be too many streams, and yet answers
+    },
+  });
 }
 
 onProblem((problem) => {
@@ -132,7 +136,10 @@ onProblem((problem) => {
   else if (problem.code === "unclaimed") start();
 });
 
-/** Read all lists that the token may see. A hub that is just going away is asked again when its stream is back. */
+/**
+ * Read all lists that the token may see: whenever the stream has opened, so that what comes meanwhile is an event. A hub that is
+ * just going away is asked again when its stream is back.
+ */
 async function load() {
   const { me } = hub.get();
   await Promise.allSettled([

@@ -14,15 +14,14 @@ const SILENCE = 45_000;
 /**
  * @param {{
  *   onEvent: (event: {id: number | null, kind: string, body: any}) => void,
- *   onOpen: (again: boolean) => void,
+ *   onOpen: () => void,
  *   onLost: () => void,
  *   signal: AbortSignal,
- * }} told `onOpen(again)`: events flow, again after a break
+ * }} told `onOpen`: events flow, for the first time or after a break
  */
 export async function follow({ onEvent, onOpen, onLost, signal }) {
   let last = null;
   let failures = 0;
-  let again = false;
   while (!signal.aborted) {
     const line = new AbortController();
     let silent = false;
@@ -31,8 +30,7 @@ export async function follow({ onEvent, onOpen, onLost, signal }) {
     try {
       const headers = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": String(last) }) };
       const response = await request("GET", "/events", { headers, signal: line.signal });
-      onOpen(again);
-      again = true;
+      onOpen();
       failures = 0;
       for await (const event of events(response.body, () => ((silent = true), end()))) {
         if (event.id !== null) last = event.id;

@@ -30,25 +30,35 @@ export function Claim() {
       <p role="status">The hub is yours.</p>
       <${NewToken} token=${made.token} name=${made.name} />
       <p>Keep it where you keep passwords. It may do everything; for programs, create tokens that may do less on the page Tokens.</p>
-      <label class="tick"><input type="checkbox" checked=${remember} onChange=${(event) => setRemember(event.currentTarget.checked)} /> Remember on this device</label>
+      <label class="tick"><input type="checkbox" checked=${remember}
+        onChange=${(event) => setRemember(event.currentTarget.checked)} /> Remember on this device</label>
       <${ErrorNote} error=${task.error} />
       <div class="actions">
-        <button type="button" class="primary" disabled=${task.busy} onClick=${() => task.run(() => signIn(made.token, remember))}>Go on to the console</button>
+        <button type="button" class="primary" disabled=${task.busy}
+          onClick=${() => task.run(() => signIn(made.token, remember))}>Go on to the console</button>
       </div>`;
   }
   return html`
     <p>Nobody owns this hub yet, and it does nothing for anybody until it is claimed.</p>
     ${where && html`<p class="note">${sentence(where)}</p>`}
     <form onSubmit=${submit}>
-      <${Field} id="claim" label="Claim token" hint="It begins with mhc_ and stands in the file CLAIM.txt beside the hub's database, and on its screen when it starts.">
-        <input id="claim" autocomplete="off" autocapitalize="none" spellcheck=${false} required autofocus aria-describedby="claim-hint"
+      <${Field} id="claim" label="Claim token"
+        hint="It begins with mhc_ and stands in the file CLAIM.txt beside the hub's database, and on its screen when it starts.">
+        <input id="claim" autocomplete="off" autocapitalize="none" spellcheck=${false} required autofocus
+          aria-describedby="claim-hint"
           value=${claim} onInput=${(event) => setClaim(event.currentTarget.value)} />
       <//>
       <${Field} id="name" label="Name of your token" hint="So that you know it again in the list of tokens.">
-        <input id="name" required maxlength="64" autocomplete="off" aria-describedby="name-hint" value=${name} onInput=${(event) => setName(event.currentTarget.value)} />
+        <input id="name" required maxlength="64" autocomplete="off" aria-describedby="name-hint" value=${name}
+          onInput=${(event) => setName(event.currentTarget.value)} />
       <//>
       <${ErrorNote} error=${task.error} />
-      ${task.error?.code === "already_claimed" && html`<button type="button" onClick=${() => start()}>Go to the sign-in</button>`}
-      <div class="actions"><button class="primary" disabled=${task.busy}>${task.busy ? "One moment …" : "Claim this hub"}</button></div>
+      ${
+        task.error?.code === "already_claimed" &&
+        html`<button type="button"
+        onClick=${() => start()}>Go to the sign-in</button>`
+      }
+      <div class="actions"><button class="primary"
+        disabled=${task.busy}>${task.busy ? "One moment …" : "Claim this hub"}</button></div>
     </form>`;
 }

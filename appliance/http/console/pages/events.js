@@ -43,10 +43,15 @@ export function Events() {
     <div class="toolbar">
       <fieldset class="chips">
         <legend class="unseen">Kinds to show</legend>
-        ${KINDS.map(({ kind, label }) => html`<label class="chip" key=${kind}><input type="checkbox" checked=${!hidden.has(kind)} onChange=${() => toggle(kind)} />${label}</label>`)}
+        ${KINDS.map(
+          ({ kind, label }) => html`<label class="chip" key=${kind}><input type="checkbox"
+          checked=${!hidden.has(kind)} onChange=${() => toggle(kind)} />${label}</label>`,
+        )}
       </fieldset>
-      <div class="field inline"><label class="unseen" for="word">Filter</label><input id="word" type="search" placeholder="Filter by any word" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
-      <button type="button" aria-pressed=${held !== null} onClick=${() => setHeld(held === null ? live : null)}>${held === null ? "Pause" : missed > 0 ? `Go on (${missed} new)` : "Go on"}</button>
+      <div class="field inline"><label class="unseen" for="word">Filter</label><input id="word" type="search"
+        placeholder="Filter by any word" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
+      <button type="button" aria-pressed=${held !== null}
+        onClick=${() => setHeld(held === null ? live : null)}>${held === null ? "Pause" : missed > 0 ? `Go on (${missed} new)` : "Go on"}</button>
     </div>
     ${
       rows.length === 0 &&

@@ -29,7 +29,8 @@ function broker(status) {
     tls,
     local,
     user: decodeURIComponent(url.username),
-    topic: status.mqtt.base_topic ?? "modemhub",
+    topic: status.mqtt.base_topic,
+    discovers: status.mqtt.discovery_prefix !== null,
   };
 }
 
@@ -60,7 +61,8 @@ export function Help() {
   return html`
     <${Heading}>Set-up<//>
     <p>Lines for this hub, ready to be pasted. <code>TOKEN</code> stands for a token; give each program one of its own${may(me, "admin") ? html`, made on the page <a href="#/tokens">Tokens</a>` : ""}.</p>
-    <label class="tick"><input type="checkbox" checked=${own} onChange=${(event) => setOwn(event.currentTarget.checked)} /> <span>Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></span></label>
+    <label class="tick"><input type="checkbox" checked=${own}
+      onChange=${(event) => setOwn(event.currentTarget.checked)} /> <span>Put my own token into the lines <span class="quiet">(it becomes readable on this screen)</span></span></label>
 
     <section class="panel qr-panel" aria-labelledby="phone">
       <div>
@@ -76,7 +78,8 @@ export function Help() {
     <section class="panel" aria-labelledby="curl">
       <h2 id="curl">Shell and HTTP</h2>
       <p>Send a text, and wait up to 30 seconds for what becomes of it:</p>
-      <${Line} what="curl line that sends" text=${`curl -sS ${authorised} -H 'Content-Type: application/json' -d ${quoted(command)} ${quoted(`${api}/messages?wait=30`)}`} />
+      <${Line} what="curl line that sends"
+        text=${`curl -sS ${authorised} -H 'Content-Type: application/json' -d ${quoted(command)} ${quoted(`${api}/messages?wait=30`)}`} />
       <p>Read what came in, or follow all that happens:</p>
       <${Line} what="curl line that reads the inbox" text=${`curl -sS ${authorised} ${quoted(`${api}/inbox`)}`} />
       <${Line} what="curl line that follows events" text=${`curl -sSN ${authorised} ${quoted(`${api}/events`)}`} />
@@ -100,23 +103,29 @@ export function Help() {
         html`
         ${address.local && html`<p class="quiet small-text">The broker runs on the hub itself${LOOPBACK.has(address.host) ? "; from another device, put the hub's address instead" : ""}.</p>`}
         <p>Send a text, with JSON or, from a device that can only publish a string, with the number in the topic:</p>
-        <${Line} what="mosquitto_pub line with JSON" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send`)} -m ${quoted(command)}`} />
-        <${Line} what="mosquitto_pub line with a plain string" text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send/${to.replace("+", "")}`)} -m Hello`} />
+        <${Line} what="mosquitto_pub line with JSON"
+          text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send`)} -m ${quoted(command)}`} />
+        <${Line} what="mosquitto_pub line with a plain string"
+          text=${`mosquitto_pub ${mqtt} -q 1 -t ${quoted(`${address.topic}/send/${to.replace("+", "")}`)} -m Hello`} />
         <p>Follow received texts and what becomes of sent ones:</p>
-        <${Line} what="mosquitto_sub line" text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`
+        <${Line} what="mosquitto_sub line"
+          text=${`mosquitto_sub ${mqtt} -v -t ${quoted(`${address.topic}/received`)} -t ${quoted(`${address.topic}/message/+`)}`} />`
       }
     </section>
 
     <section class="panel" aria-labelledby="ha">
       <h2 id="ha">Home Assistant</h2>
+      ${address && !address.discovers && html`<p class="note warn">Discovery is switched off on this hub: set <code>discovery = true</code> under <code>[homeassistant]</code>, or nothing will appear by itself.</p>`}
       <ol class="steps">
         <li>Add the integration <strong>MQTT</strong> in Home Assistant, with the same broker${address ? html` (<code>${address.host}</code>, port <code>${address.port}</code>)` : ""}. Hub, modems and contacts appear by themselves.</li>
         <li>A contact in the hub's settings becomes a notify entity:
           <${Line} what="settings for a contact" text=${`[contacts]\nanna = "${to}"`} /></li>
         <li>Send to it from an automation (choose the entity that is named after your contact):
-          <${Line} what="Home Assistant action" text=${"action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello"} /></li>
+          <${Line} what="Home Assistant action"
+            text=${"action: notify.send_message\ntarget:\n  entity_id: notify.CONTACT\ndata:\n  message: Hello"} /></li>
         <li>Send to any number:
-          <${Line} what="Home Assistant action for any number" text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
+          <${Line} what="Home Assistant action for any number"
+            text=${`action: mqtt.publish\ndata:\n  topic: ${address?.topic ?? "modemhub"}/send\n  qos: 1\n  payload: '${command}'`} /></li>
         <li>
           <p>Two blueprints come with modemhub, in its folder <code>appliance/mqtt/examples/homeassistant</code>. Copy them into Home Assistant's configuration:</p>
           <p><code>on_text.yaml</code>, an automation for each text that comes, to <code>blueprints/automation/modemhub/</code>;</p>

@@ -80,7 +80,8 @@ function Threads({ chosen, me, first }) {
       ${!may(me, "inbox") && html`<p class="note small-text">Received texts are not shown: this token lacks the scope <code>inbox</code>.</p>`}
       ${
         threads.length > 6 &&
-        html`<div class="field"><label class="unseen" for="find">Find a thread</label><input id="find" type="search" placeholder="Name or number" value=${wanted} onInput=${(event) => setWanted(event.currentTarget.value)} /></div>`
+        html`<div class="field"><label class="unseen" for="find">Find a thread</label><input id="find" type="search"
+          placeholder="Name or number" value=${wanted} onInput=${(event) => setWanted(event.currentTarget.value)} /></div>`
       }
       ${!known && html`<${Loading} what="the texts" />`}
       ${
@@ -93,7 +94,8 @@ function Threads({ chosen, me, first }) {
         ${shown.map(
           (entry) => html`
             <li key=${entry.number}>
-              <a href="#/messages/${encodeURIComponent(entry.number)}" aria-current=${entry.number === chosen ? "true" : undefined}>
+              <a href="#/messages/${encodeURIComponent(entry.number)}"
+                aria-current=${entry.number === chosen ? "true" : undefined}>
                 <span class="who">${nameOf(contacts, entry.number)}</span>
                 <time class="quiet small-text" datetime=${entry.at}>${when(entry.at)}</time>
                 <span class="snippet">${entry.out && html`<span class="quiet">You: </span>`}${content(entry)}</span>
@@ -102,7 +104,11 @@ function Threads({ chosen, me, first }) {
             </li>`,
         )}
       </ul>
-      ${(older.messages || older.inbox) && html`<button type="button" disabled=${task.busy} onClick=${() => task.run(loadOlder)}>Look further back</button>`}
+      ${
+        (older.messages || older.inbox) &&
+        html`<button type="button" disabled=${task.busy}
+        onClick=${() => task.run(loadOlder)}>Look further back</button>`
+      }
       <${ErrorNote} error=${task.error} />
     </section>`;
 }
@@ -120,7 +126,8 @@ function NewMessage({ me }) {
       <${Heading} back=${{ href: "#/messages", label: "← Messages" }}>New text<//>
       ${
         may(me, "send")
-          ? html`<${Composer} recipient=${null} onSent=${(messages) => (location.hash = messages.length === 1 ? `#/messages/${encodeURIComponent(messages[0].to)}` : "#/messages")} />`
+          ? html`<${Composer} recipient=${null}
+            onSent=${(messages) => (location.hash = messages.length === 1 ? `#/messages/${encodeURIComponent(messages[0].to)}` : "#/messages")} />`
           : html`<${NeedsScope} scopes=${["send"]} what="send texts" />`
       }
     </section>`;
@@ -182,7 +189,8 @@ function Text({ entry, me }) {
         <p class="bubble">${content(entry)}</p>
         ${entry.undecodable && html`<p class="note warn small-text">The hub could not read this text: ${entry.undecodable.detail}. It is kept as it came.</p>`}
         ${!entry.complete && html`<p class="note warn small-text">Incomplete: ${entry.missing?.length ? `segment ${entry.missing.join(", ")} of ${entry.segments} has not come` : "a part has not come"}. It is shown as soon as it does.</p>`}
-        <p class="meta"><span class="unseen">Received </span><time datetime=${entry.at} title=${fullTime(entry.at)}>${when(entry.at)}</time></p>
+        <p class="meta"><span class="unseen">Received </span><time datetime=${entry.at}
+          title=${fullTime(entry.at)}>${when(entry.at)}</time></p>
       </li>`;
   }
   const state = messageWords(entry);
@@ -216,11 +224,16 @@ function Text({ entry, me }) {
       ${
         may(me, "send") &&
         html`
-        ${entry.state === "queued" && html`<div class="actions end"><button type="button" class="small" disabled=${task.busy} onClick=${cancel}>Cancel</button></div>`}
+        ${
+          entry.state === "queued" &&
+          html`<div class="actions end"><button type="button" class="small"
+          disabled=${task.busy} onClick=${cancel}>Cancel</button></div>`
+        }
         ${
           SEND_AGAIN.has(entry.state) &&
           entry.text !== undefined &&
-          html`<div class="actions end"><button type="button" class="small" disabled=${task.busy} onClick=${() => (entry.state === "in_doubt" ? setAsked(true) : task.run(again))}>Send again</button></div>`
+          html`<div class="actions end"><button type="button" class="small" disabled=${task.busy}
+            onClick=${() => (entry.state === "in_doubt" ? setAsked(true) : task.run(again))}>Send again</button></div>`
         }`
       }
       <${ErrorNote} error=${task.error} />

@@ -176,7 +176,8 @@ function Recoveries({ modem }) {
             (step) => html`
               <li key=${step.seq}>
                 <time class="quiet small-text" datetime=${step.at} title=${fullTime(step.at)}>${when(step.at)}</time>
-                <p><strong>${step.name}</strong> <${Pill} tone=${step.outcome === "helped" ? "good" : step.outcome === "begun" ? "busy" : "warn"} label=${outcomeWords(step.outcome)} /></p>
+                <p><strong>${step.name}</strong> <${Pill} tone=${step.outcome === "helped" ? "good" : step.outcome === "begun" ? "busy" : "warn"}
+                  label=${outcomeWords(step.outcome)} /></p>
                 <p class="quiet small-text">because ${step.reason}${step.seconds !== null && `; ${duration(step.seconds)}`}${step.detail && `; ${step.detail}`}</p>
               </li>`,
           )}
@@ -221,7 +222,8 @@ function Storage({ modem }) {
         ([store, { used, total }]) => html`
           <div class="storage" key=${store}>
             <label for="store-${store}">${store} <span class="quiet">${STORE[store] ?? ""}</span></label>
-            <meter id="store-${store}" min="0" max=${total} high=${total * 0.8} optimum="0" value=${used}>${used} of ${total}</meter>
+            <meter id="store-${store}" min="0" max=${total} high=${total * 0.8} optimum="0"
+              value=${used}>${used} of ${total}</meter>
             <span>${used} of ${total} used</span>
           </div>`,
       )}
@@ -255,14 +257,16 @@ function Control({ modem, allowed }) {
       ${
         asked === "restart" &&
         html`
-        <${Confirm} title="Restart this modem?" action="Restart" onConfirm=${doing("restart", "The modem was told to restart")} onClose=${() => setAsked(null)}>
+        <${Confirm} title="Restart this modem?" action="Restart"
+          onConfirm=${doing("restart", "The modem was told to restart")} onClose=${() => setAsked(null)}>
           <p>It restarts by its own command and is back within about half a minute. Until then it neither sends nor receives; the network keeps what comes in.</p>
         <//>`
       }
       ${
         asked === "power_cycle" &&
         html`
-        <${Confirm} title="Switch this modem off and on?" action="Power cycle" danger=${true} onConfirm=${doing("power_cycle", "It was switched off and on")} onClose=${() => setAsked(null)}>
+        <${Confirm} title="Switch this modem off and on?" action="Power cycle" danger=${true}
+          onConfirm=${doing("power_cycle", "It was switched off and on")} onClose=${() => setAsked(null)}>
           <p>The hub takes the strongest means that this modem has: its supply, its USB port or its reset line. It is back within about a minute.</p>
         <//>`
       }

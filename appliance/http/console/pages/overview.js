@@ -123,10 +123,16 @@ function Doors() {
     <section class="panel" aria-labelledby="doors">
       <h2 id="doors">Connections</h2>
       <ul class="doors">
-        ${mqtt && html`<${Door} name="MQTT broker" where=${mqtt.url} well=${mqtt.connected} label=${mqtt.connected ? "Connected" : "No connection"} error=${mqtt.connected ? null : mqtt.last_error} />`}
+        ${
+          mqtt &&
+          html`<${Door} name="MQTT broker" where=${mqtt.url} well=${mqtt.connected}
+          label=${mqtt.connected ? "Connected" : "No connection"} error=${mqtt.connected ? null : mqtt.last_error} />`
+        }
         ${webhooks.map(
           ({ name, pending, last_error: error }) =>
-            html`<${Door} key=${name} name="Webhook ${name}" where=${pending > 0 ? `${count(pending, "event")} to be told` : null} well=${error === null} label=${error === null ? "Told" : "Failing"} error=${error} />`,
+            html`<${Door} key=${name} name="Webhook ${name}"
+              where=${pending > 0 ? `${count(pending, "event")} to be told` : null} well=${error === null}
+              label=${error === null ? "Told" : "Failing"} error=${error} />`,
         )}
       </ul>
     </section>`;

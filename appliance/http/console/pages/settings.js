@@ -36,8 +36,10 @@ function Table() {
   return html`
     <p>They are changed in <code>modemhub.toml</code>, the environment (<code>MODEMHUB_SECTION__KEY</code>) or the secrets directory, and hold from the next start of the hub. <code>modemhub config check</code> says whether they are right.</p>
     <div class="toolbar">
-      <div class="field inline"><label class="unseen" for="setting">Filter</label><input id="setting" type="search" placeholder="Filter settings" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
-      <label class="tick"><input type="checkbox" checked=${set} onChange=${(event) => setSet(event.currentTarget.checked)} /> Only what was set</label>
+      <div class="field inline"><label class="unseen" for="setting">Filter</label><input id="setting" type="search"
+        placeholder="Filter settings" value=${word} onInput=${(event) => setWord(event.currentTarget.value)} /></div>
+      <label class="tick"><input type="checkbox" checked=${set}
+        onChange=${(event) => setSet(event.currentTarget.checked)} /> Only what was set</label>
     </div>
     ${rows.length === 0 && html`<p class="quiet" role="status">No setting fits.</p>`}
     ${[...sections].map(

@@ -21,10 +21,12 @@ export function SignIn() {
         <input id="token" type="password" autocomplete="current-password" spellcheck=${false} required autofocus
           aria-describedby="token-hint" value=${token} onInput=${(event) => setToken(event.currentTarget.value)} />
       <//>
-      <label class="tick"><input type="checkbox" checked=${remember} onChange=${(event) => setRemember(event.currentTarget.checked)} />
+      <label class="tick"><input type="checkbox" checked=${remember}
+        onChange=${(event) => setRemember(event.currentTarget.checked)} />
         <span>Remember on this device <span class="quiet">(else until this tab is closed)</span></span></label>
       <${ErrorNote} error=${task.error && signInError(task.error)} />
-      <div class="actions"><button class="primary" disabled=${task.busy}>${task.busy ? "Asking the hub …" : "Sign in"}</button></div>
+      <div class="actions"><button class="primary"
+        disabled=${task.busy}>${task.busy ? "Asking the hub …" : "Sign in"}</button></div>
     </form>
     <details class="aside">
       <summary>No token at hand?</summary>

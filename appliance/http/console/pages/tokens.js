@@ -50,7 +50,9 @@ function Manage({ me }) {
                   <p>${token.scopes.map((scope) => html`<span class="scope" key=${scope}>${scope}</span> `)}</p>
                   <p class="quiet small-text">${[token.created_at && `created ${when(token.created_at)}`, token.per_minute && `${token.per_minute} texts a minute`, token.daily_cap && `${token.daily_cap} segments a day`].filter(Boolean).join(" · ")}</p>
                 </div>
-                <button type="button" aria-label="Revoke ${token.name}" title=${token.created_at ? fullTime(token.created_at) : undefined} onClick=${() => setDoomed(token)}>Revoke</button>
+                <button type="button" aria-label="Revoke ${token.name}"
+                  title=${token.created_at ? fullTime(token.created_at) : undefined}
+                  onClick=${() => setDoomed(token)}>Revoke</button>
               </li>`,
           )}
         </ul>
@@ -60,7 +62,8 @@ function Manage({ me }) {
     ${
       doomed &&
       html`
-      <${Confirm} title="Revoke “${doomed.name}”?" action="Revoke" danger=${true} onConfirm=${revoke} onClose=${() => setDoomed(null)}>
+      <${Confirm} title="Revoke “${doomed.name}”?" action="Revoke" danger=${true} onConfirm=${revoke}
+        onClose=${() => setDoomed(null)}>
         <p>Whatever uses it is refused from now on${doomed.name === me.name ? ": that is this page itself; you will have to sign in with another token" : ""}. This cannot be taken back.</p>
       <//>`
     }`;
@@ -95,25 +98,30 @@ function Create({ onMade }) {
       <h2 id="new-one">New token</h2>
       <form onSubmit=${submit}>
         <${Field} id="token-name" label="Name" hint="Who or what will use it, such as “home-assistant”.">
-          <input id="token-name" required maxlength="64" autocomplete="off" spellcheck=${false} aria-describedby="token-name-hint" value=${name} onInput=${(event) => setName(event.currentTarget.value)} />
+          <input id="token-name" required maxlength="64" autocomplete="off" spellcheck=${false}
+            aria-describedby="token-name-hint" value=${name} onInput=${(event) => setName(event.currentTarget.value)} />
         <//>
         <fieldset class="scopes">
           <legend>It may</legend>
           ${SCOPES.map(
             ([scope, words]) =>
-              html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
+              html`<label class="tick" key=${scope}><input type="checkbox" checked=${scopes.includes(scope)}
+                onChange=${() => toggle(scope)} /> <span><code>${scope}</code> <span class="quiet">${words}</span></span></label>`,
           )}
         </fieldset>
         <div class="pair">
           <${Field} id="per-minute" label="Texts a minute, at most" hint="Empty: the hub's own limit.">
-            <input id="per-minute" type="number" min="1" inputmode="numeric" aria-describedby="per-minute-hint" value=${perMinute} onInput=${(event) => setPerMinute(event.currentTarget.value)} />
+            <input id="per-minute" type="number" min="1" inputmode="numeric" aria-describedby="per-minute-hint"
+              value=${perMinute} onInput=${(event) => setPerMinute(event.currentTarget.value)} />
           <//>
           <${Field} id="daily-cap" label="Segments in 24 hours, at most" hint="Empty: the hub's own limit.">
-            <input id="daily-cap" type="number" min="1" inputmode="numeric" aria-describedby="daily-cap-hint" value=${dailyCap} onInput=${(event) => setDailyCap(event.currentTarget.value)} />
+            <input id="daily-cap" type="number" min="1" inputmode="numeric" aria-describedby="daily-cap-hint"
+              value=${dailyCap} onInput=${(event) => setDailyCap(event.currentTarget.value)} />
           <//>
         </div>
         <${ErrorNote} error=${task.error} />
-        <div class="actions"><button class="primary" disabled=${task.busy || scopes.length === 0}>${task.busy ? "One moment …" : "Create token"}</button>
+        <div class="actions"><button class="primary"
+          disabled=${task.busy || scopes.length === 0}>${task.busy ? "One moment …" : "Create token"}</button>
           ${scopes.length === 0 && html`<span class="hint">Tick at least one.</span>`}</div>
       </form>
     </section>`;

@@ -94,7 +94,8 @@ export function Copy({ text, what = "" }) {
     setTimeout(() => setDone(false), 2500);
   };
   return html`
-    <button type="button" class="small" onClick=${copy} aria-label=${what ? `Copy ${what}` : undefined}>${done ? "Copied" : "Copy"}</button>
+    <button type="button" class="small" onClick=${copy}
+      aria-label=${what ? `Copy ${what}` : undefined}>${done ? "Copied" : "Copy"}</button>
     <span class="unseen" role="status">${done ? `${what || "It"} was copied.` : ""}</span>`;
 }
 

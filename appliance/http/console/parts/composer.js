@@ -60,7 +60,9 @@ export function Composer({ recipient, onSent }) {
       ${
         recipient === null &&
         html`
-        <${Field} id="to" label="To" hint="A number with its country code, such as +44 7700 900123, or the name of a contact or group." error=${wrongNumber}>
+        <${Field} id="to" label="To"
+          hint="A number with its country code, such as +44 7700 900123, or the name of a contact or group."
+          error=${wrongNumber}>
           <input id="to" list="contacts" required autocomplete="off" spellcheck=${false} value=${to} onInput=${change(setTo)}
             aria-invalid=${wrongNumber ? "true" : undefined} aria-describedby=${wrongNumber ? "to-error to-hint" : "to-hint"} />
           <datalist id="contacts">${contacts.map((contact) => html`<option key=${contact.name} value=${contact.name}>${contact.numbers.join(", ")}</option>`)}</datalist>
@@ -68,7 +70,9 @@ export function Composer({ recipient, onSent }) {
       }
       <div class="field write">
         <label for="text" class=${recipient === null ? "" : "unseen"}>Text</label>
-        <textarea id="text" title="Ctrl and Enter together send it, too" ref=${area} rows=${recipient === null ? 4 : 2} required placeholder=${recipient === null ? undefined : "Write a text"} value=${text} onInput=${change(setText)} onKeyDown=${submitByKey} aria-describedby="cost"></textarea>
+        <textarea id="text" title="Ctrl and Enter together send it, too" ref=${area}
+          rows=${recipient === null ? 4 : 2} required placeholder=${recipient === null ? undefined : "Write a text"}
+          value=${text} onInput=${change(setText)} onKeyDown=${submitByKey} aria-describedby="cost"></textarea>
       </div>
       <${Cost} recipient=${recipient} preview=${preview} text=${text} plain=${plain} onPlain=${change(setPlain)} />
       ${!(wrongNumber && recipient === null) && html`<${ErrorNote} error=${task.error} />`}
@@ -116,7 +120,11 @@ function Cost({ recipient, preview: { answer, error }, text, plain, onPlain }) {
       ${text && forcing.length > 0 && html`<p class="hint warn"><strong>UCS-2 because of</strong> ${list(forcing.map((character) => html`<${Character} value=${character} /> ${characterWords(character)}`))}: a segment holds 70 characters then instead of 160.</p>`}
       ${text && plain && answer?.substitutions.length > 0 && html`<p class="hint">Sent as plain characters: ${list(distinct(answer.substitutions).map(({ character, replacement }) => html`<${Character} value=${character} /> as <${Character} value=${replacement} />`))}.</p>`}
     </div>
-    ${(forcing.length > 0 || plain) && html`<label class="tick"><input type="checkbox" checked=${plain} onChange=${onPlain} /> Send plain characters instead</label>`}`;
+    ${
+      (forcing.length > 0 || plain) &&
+      html`<label class="tick"><input type="checkbox" checked=${plain}
+      onChange=${onPlain} /> Send plain characters instead</label>`
+    }`;
 }
 
 function Character({ value }) {

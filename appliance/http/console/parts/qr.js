@@ -20,5 +20,6 @@ export function QrCode({ text, label }) {
     }
     return { path: drawn, side: n + 2 * MARGIN };
   }, [text]);
-  return html`<svg class="qr" viewBox="0 0 ${side} ${side}" role="img" aria-label=${label} shape-rendering="crispEdges"><rect width=${side} height=${side} fill="#fff" /><path d=${path} fill="#000" /></svg>`;
+  return html`<svg class="qr" viewBox="0 0 ${side} ${side}" role="img" aria-label=${label}
+    shape-rendering="crispEdges"><rect width=${side} height=${side} fill="#fff" /><path d=${path} fill="#000" /></svg>`;
 }

@@ -48,7 +48,10 @@ export function Bars({ value }) {
   const { bars, label } = signalWords(value);
   return html`
     <svg class="bars" viewBox="0 0 20 14" role="img" aria-label="Signal ${label}">
-      ${[0, 1, 2, 3].map((n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5" height=${5 + n * 3} rx="1" />`)}
+      ${[0, 1, 2, 3].map(
+        (n) => html`<rect key=${n} class=${n < bars ? "on" : ""} x=${n * 5} y=${9 - n * 3} width="3.5"
+        height=${5 + n * 3} rx="1" />`,
+      )}
     </svg>`;
 }
 
@@ -178,8 +181,8 @@ export function SignalTable({ samples }) {
       <summary>The same as a table</summary>
       <div class="scroll" tabindex="0" role="region" aria-label="Signal by hour">
         <table>
-          <caption>Signal by hour, in dBm; minutes without</caption>
-          <thead><tr><th scope="col">Hour from</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without</th></tr></thead>
+          <caption>Signal by hour, in dBm; minutes with none</caption>
+          <thead><tr><th scope="col">From</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">None</th></tr></thead>
           <tbody>
             ${rows.map(
               (row) => html`<tr key=${row.hour}>
