@@ -744,11 +744,6 @@ class Hub:
             "settings": dict(self._public_settings),
         }
 
-    @property
-    def disk_full(self) -> bool:
-        """Whether nothing new is accepted because the disk is full."""
-        return self._journal.on_ballast
-
     def health(self) -> dict[str, Any]:
         """``ok`` when every configured modem can send and nothing is wrong with the store."""
         problems = [

@@ -100,7 +100,7 @@ SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
 link."""
 
-HEALTH_EVERY = 5.0
+HEALTH_EVERY = 6.0
 COUNT_EVERY = 15.0
 """Seconds between looks at how the hub is, and at what happened today: that reads all of the day's events."""
 
@@ -370,19 +370,22 @@ class MqttDoor:
         """Tell how the hub is, when it is another way."""
         told, today, due = "", dict.fromkeys(("sent", "received", "failed"), 0), self._now()
         while True:
-            if self._now() >= due:
-                due = self._now() + COUNT_EVERY
-                with contextlib.suppress(StoreError):  # then the counts of before
+            try:
+                if self._now() >= due:
+                    due = self._now() + COUNT_EVERY
                     today = await self._hub.today()
-            health = self._hub.health()
-            modems = self._hub.modems().values()
+                status = await self._hub.status()
+            except StoreError as error:
+                log.warning("how the hub is cannot be told: %s", error)
+                await self._sleep(HEALTH_EVERY)
+                continue
             payload = compact(
                 {
-                    "status": health["status"],
-                    "problems": health["problems"],
-                    "modems": {"ready": sum(modem["available"] for modem in modems), "known": len(modems)},
-                    "queue": sum(modem["queue"] for modem in modems),
-                    "disk_full": self._hub.disk_full,
+                    "status": status["status"],
+                    "problems": status["problems"],
+                    "modems": status["modems"],
+                    "queue": status["queue"],
+                    "disk_full": status["store"]["full"],
                     "today": today,
                 }
             )

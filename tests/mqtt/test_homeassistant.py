@@ -12,6 +12,7 @@ import pytest
 from appliance.hub import Contacts
 from appliance.modem import ArrivedPdu
 from appliance.mqtt import HomeAssistantSettings, MqttDoor, MqttSettings
+from appliance.mqtt.door import HEALTH_EVERY
 from appliance.types import Iccid, Imei, Imsi
 from tests.modem.desk import ICCID, IMEI, IMSI, Desk
 from tests.mqtt.house import House, Longest, Mosquitto, Time, house, mqtt_door, opened, plug_in
@@ -282,7 +283,7 @@ async def test_health_says_how_the_hub_is_and_what_today_was(home: House, raw: R
         assert health["disk_full"] is False
         await arrive(home, 1)
         for _ in range(3):
-            await time.sleep_of(5)
+            await time.sleep_of(HEALTH_EVERY)
         health = json.loads((await peer.published("modemhub/health")).payload)
         assert health["today"] == {"sent": 0, "received": 1, "failed": 0}
 

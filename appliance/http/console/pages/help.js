@@ -29,7 +29,8 @@ function broker(status) {
     tls,
     local,
     user: decodeURIComponent(url.username),
-    topic: status.mqtt.base_topic ?? "modemhub",
+    topic: status.mqtt.base_topic,
+    discovers: status.mqtt.discovery_prefix !== null,
   };
 }
 
@@ -114,6 +115,7 @@ export function Help() {
 
     <section class="panel" aria-labelledby="ha">
       <h2 id="ha">Home Assistant</h2>
+      ${address && !address.discovers && html`<p class="note warn">Discovery is switched off on this hub: set <code>discovery = true</code> under <code>[homeassistant]</code>, or nothing will appear by itself.</p>`}
       <ol class="steps">
         <li>Add the integration <strong>MQTT</strong> in Home Assistant, with the same broker${address ? html` (<code>${address.host}</code>, port <code>${address.port}</code>)` : ""}. Hub, modems and contacts appear by themselves.</li>
         <li>A contact in the hub's settings becomes a notify entity:

@@ -181,8 +181,8 @@ export function SignalTable({ samples }) {
       <summary>The same as a table</summary>
       <div class="scroll" tabindex="0" role="region" aria-label="Signal by hour">
         <table>
-          <caption>Signal by hour, in dBm; minutes without</caption>
-          <thead><tr><th scope="col">Hour from</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">Without</th></tr></thead>
+          <caption>Signal by hour, in dBm; minutes with none</caption>
+          <thead><tr><th scope="col">From</th><th scope="col">Weakest</th><th scope="col">Median</th><th scope="col">Strongest</th><th scope="col">None</th></tr></thead>
           <tbody>
             ${rows.map(
               (row) => html`<tr key=${row.hour}>
