@@ -61,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--embedded", action="store_true", help="the embedded broker, also where Mosquitto is installed"
     )
     options = parser.parse_args(words)
-    with tempfile.TemporaryDirectory(prefix="modemhub-demo-") as directory, contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+    with (
+        tempfile.TemporaryDirectory(prefix="modemhub-demo-") as directory,
+        contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError),
+    ):
         return asyncio.run(demo(Path(directory), once=options.once, embedded=options.embedded))
     print("\nEverything is stopped.")
     return 0

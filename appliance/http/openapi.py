@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.http.routes import Answer, Route
 
-__all__ = ["document", "operation_id"]
+__all__ = ["document", "operation_id", "plain"]
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ def document(routes: Iterable[Route], *, version: str) -> Json:
     schemas = _schemas(described)
     paths: dict[str, Json] = {}
     for route in described:
-        paths.setdefault(_plain(route.path), {})[route.method.lower()] = _operation(route, schemas)
+        paths.setdefault(plain(route.path), {})[route.method.lower()] = _operation(route, schemas)
     for name, ids in _LINKS.items():
         _link(paths, name, ids)
     return {
@@ -108,7 +108,7 @@ def operation_id(route: Route) -> str:
     return route.handler.__name__
 
 
-def _plain(path: str) -> str:
+def plain(path: str) -> str:
     """A path of the router as OpenAPI spells it: ``{path:.+}`` is ``{path}``."""
     return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
 

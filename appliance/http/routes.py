@@ -36,6 +36,9 @@ __all__ = ["ROUTES", "Answer", "Route"]
 
 API = "/api/v1"
 
+MESSAGE = f"{API}/messages/{{id:(?!preview$)[^/]+}}"
+"""One message. None is called ``preview``: that path has its own methods, and must not tell of these."""
+
 JSON = "application/json"
 
 
@@ -59,7 +62,7 @@ class Route:
 
     method: str
     path: str
-    """With ``{name}`` for variable segments."""
+    """With ``{name}`` for variable segments, ``{name:regex}`` where not all will do."""
     scopes: frozenset[str]
     """Any of them lets in, ``admin`` always does; none: any token."""
     handler: Callable[[Call], Awaitable[web.StreamResponse]]
@@ -162,7 +165,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
-        f"{API}/messages/{{id}}",
+        MESSAGE,
         _of("send", "status"),
         handlers.message,
         {200: Answer("the message", replies.Message)},
@@ -171,7 +174,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "DELETE",
-        f"{API}/messages/{{id}}",
+        MESSAGE,
         _of("send"),
         handlers.cancel,
         {200: Answer("the cancelled message", replies.Message)},
