@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
 async def _supervise(settings: Settings) -> None:
     """Build every room and run until a signal or the end of a vital task."""
     from appliance.hub import Claim, Contacts, Hub
-    from appliance.settings import explained, shown
+    from appliance.settings import explained, public
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
 
@@ -166,7 +166,7 @@ async def _supervise(settings: Settings) -> None:
             sim_settings=settings.sims,
             contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
-            public_settings=shown(settings),
+            public_settings=public(settings),
             claim=Claim(journal, _claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
         )
         loop = asyncio.get_running_loop()

@@ -40,7 +40,7 @@ from appliance.mqtt.settings import HomeAssistantSettings, MqttSettings
 from appliance.store.settings import StoreSettings
 from appliance.webhooks.settings import WebhookName, WebhookSettings
 
-__all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "shown"]
+__all__ = ["DEFAULT_FILE", "LogSettings", "Settings", "explained", "load", "public", "shown"]
 
 DEFAULT_FILE = Path("/etc/modemhub/modemhub.toml")
 
@@ -156,6 +156,12 @@ def load(file: Path | None = None) -> Settings:
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings as JSON, every secret as ``**********``."""
     return settings.model_dump(mode="json")
+
+
+def public(settings: Settings) -> dict[str, Any]:
+    """What every client of the broker may read of the settings: as :func:`shown`, contacts without their numbers."""
+    told = shown(settings)
+    return told | {"contacts": sorted(told["contacts"])}
 
 
 def explained(settings: Settings) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.errors import SettingsError
-from appliance.settings import Settings, explained, load, shown
+from appliance.settings import Settings, explained, load, public, shown
 from appliance.store import claim, tokens, visit
 
 
@@ -141,6 +141,12 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     told = json.dumps(shown(load(file)))
     assert "s3cret" not in told
     assert "1234" not in told
+
+
+def test_the_broker_is_told_names_and_no_number(tmp_path: Path) -> None:
+    told = public(load(write(tmp_path, '[contacts]\nben = "+447700900456"\nall = ["ben", "+447700900123"]')))
+    assert told["contacts"] == ["all", "ben"]
+    assert "+4477" not in json.dumps(told)
 
 
 def test_no_secret_is_shown_in_an_error(tmp_path: Path) -> None:

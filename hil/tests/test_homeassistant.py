@@ -441,10 +441,6 @@ async def test_what_people_rename_stays_renamed(place: Path) -> None:
         assert await it.complaints() == []
 
 
-UNNAMED: Final = pytest.mark.xfail(strict=True, reason="a modem is announced before it is known what it is")
-
-
-@UNNAMED
 @pytest.mark.usefixtures("only_long")
 async def test_a_hub_that_comes_later_is_shown_as_it_is_announced(place: Path) -> None:
     """Core drops most of an announcement that comes while it still takes in the one before."""
@@ -462,7 +458,6 @@ async def test_a_hub_that_comes_later_is_shown_as_it_is_announced(place: Path) -
         assert await it.complaints() == []
 
 
-@UNNAMED
 async def test_a_start_of_the_hub_announces_nothing_else_than_before(place: Path) -> None:
     async with rig(place, modems=[STICK], usb=True, settings={"contacts": CONTACTS}) as whole:
         before = await until_announced(whole.observer, 2)
