@@ -36,7 +36,13 @@ The tail
     publication that the broker refuses (MQTT 5 reason ≥ 0x80: no right, quota) is not passed over: the tail goes back
     to the cursor and tries again, later and later, and says so in the log. Commands go on meanwhile.
 
-Retained topics are told again on every link, and when they change.
+Retained topics are told again on every link, and when they change; ``health`` is looked at every few seconds.
+
+A subscription outlives the setting that made it, as the broker keeps the session: after ``base_topic`` or ``share`` was
+changed, what still comes on the old topics is refused, and the log says so.
+
+Home Assistant (:mod:`appliance.mqtt.homeassistant`) and sms2mqtt (:mod:`appliance.mqtt.sms2mqtt`) are told by tails of
+their own, with cursors of their own: neither holds up the other, nor the events of this page.
 """
 
 from __future__ import annotations
@@ -100,7 +106,7 @@ SETTLED_KEPT = 1024
 """Packet identifiers remembered as surely acknowledged: brokers begin again at 1, redeliveries come right after a
 link."""
 
-HEALTH_EVERY = 6.0
+HEALTH_EVERY = 7.0
 COUNT_EVERY = 15.0
 """Seconds between looks at how the hub is, and at what happened today: that reads all of the day's events."""
 
@@ -171,6 +177,7 @@ class MqttDoor:
         self._alias = None if settings.sms2mqtt is None else Sms2Mqtt(settings.sms2mqtt)
         self._group = Group(hub.hub_id, now=now())
         self._spent_until = 0.0
+        self._strangers = 0
         self._now = now
         self._sleep = sleep
         self._ha = None if homeassistant is None else HomeAssistant(hub, homeassistant, self._topics, sleep=sleep)
@@ -588,7 +595,18 @@ class MqttDoor:
                     raise Rejected("repeated", "a lost connection brought this again, and it may have been done: look")
                 answer |= await self._request(link, verb, given)
             case None:
+                self._stranger(delivery.topic)
                 raise Rejected("not_implemented", "this topic is none of the hub's commands")
+
+    def _stranger(self, topic: str) -> None:
+        """Say once that a session at the broker subscribes to more than the settings of now do."""
+        if not self._strangers:
+            log.error(
+                "commands come on %s, which nothing in the settings subscribes to: the broker still keeps the session"
+                " of earlier settings; they are refused. Change mqtt.client_id, or have the broker forget the session",
+                topic,
+            )
+        self._strangers += 1
 
     async def _send(self, delivery: Delivery, arrived: float, command: SendCommand) -> dict[str, Any]:
         key, reusable = (None, False) if command.id is not None else self._key(delivery)

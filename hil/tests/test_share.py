@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,18 +49,26 @@ WITHIN = 300.0
 Command = dict[str, Any]
 
 
-def is_last(heard: Heard) -> bool:
-    return bool(heard.json.get("transaction") == LAST)
-
-
-@dataclass(frozen=True, slots=True)
 class Fleet:
-    """Three hubs with one modem each, on one broker; one network's ledger."""
+    """Three hubs with one modem each, on one broker; one network's ledger; and what the hubs told, read once."""
 
-    modems: Modems
-    broker: Broker
-    observer: Observer
-    hubs: Sequence[Hub]
+    def __init__(self, modems: Modems, broker: Broker, observer: Observer, hubs: Sequence[Hub]) -> None:
+        self.modems = modems
+        self.broker = broker
+        self.observer = observer
+        self.hubs = hubs
+        self._read = 0
+        self._answers: dict[Any, list[dict[str, Any]]] = {}
+        self._messages: dict[str, dict[str, Any]] = {}
+
+    def _read_on(self) -> None:
+        for heard in self.observer.heard.items[self._read :]:
+            match heard.topic.split("/"):
+                case ["texts", "response"]:
+                    self._answers.setdefault(heard.json.get("transaction"), []).append(heard.json)
+                case [_, "message", message]:
+                    self._messages[message] = heard.json
+        self._read = len(self.observer.heard.items)
 
     def base(self, hub: Hub) -> str:
         return f"hub{self.hubs.index(hub) + 1}"
@@ -83,11 +90,8 @@ class Fleet:
 
     def answers(self) -> dict[Any, dict[str, Any]]:
         """By transaction; who is asked twice answers twice, and the first one counts."""
-        found: dict[Any, dict[str, Any]] = {}
-        for heard in self.observer.on("response"):
-            if not is_last(heard):
-                found.setdefault(heard.json.get("transaction"), heard.json)
-        return found
+        self._read_on()
+        return {transaction: told[0] for transaction, told in self._answers.items() if transaction != LAST}
 
     def accepted(self, hub: Hub | None = None) -> dict[Any, dict[str, Any]]:
         """The answers that say that a text is accepted, by this hub if one is given."""
@@ -99,51 +103,49 @@ class Fleet:
 
     def messages(self) -> dict[str, dict[str, Any]]:
         """Every message as it was told last, whichever hub has it."""
-        found: dict[str, dict[str, Any]] = {}
-        for heard in self.observer.heard.items:
-            match heard.topic.split("/"):
-                case [_, "message", message]:
-                    found[message] = heard.json
-        return found
+        self._read_on()
+        return self._messages
 
-    def states(self) -> dict[str, str]:
-        """The newest state of every message."""
-        return {message: told["state"] for message, told in self.messages().items()}
+    def state(self, answer: dict[str, Any]) -> str | None:
+        """The newest state of the message that was answered so."""
+        return self.messages().get(answer.get("id", ""), {}).get("state")
 
     def told_sent(self, wanted: Sequence[Command]) -> set[Any]:
         """The transactions of which some hub told that the network has the text."""
-        states = self.states()
-        answers = [heard.json for heard in self.observer.on("response")]
-        sent = {each["transaction"] for each in answers if states.get(each.get("id")) in SENT}
-        return sent & {command["transaction"] for command in wanted}
+        self._read_on()
+        return {
+            command["transaction"]
+            for command in wanted
+            if any(self.state(answer) in SENT for answer in self._answers.get(command["transaction"], ()))
+        }
 
     async def until_answered(self, transactions: set[Any]) -> None:
-        await self.observer.heard.until(
-            lambda _: transactions <= self.answers().keys(), "an answer to every command", within=WITHIN
-        )
+        def answered(_: list[Heard]) -> bool:
+            self._read_on()
+            return len(self._answers) >= len(transactions) and transactions <= self._answers.keys()
+
+        await self.observer.heard.until(answered, "answer to every command", within=WITHIN)
 
     async def until_ended(self, answers: dict[Any, dict[str, Any]]) -> None:
         """Wait until everything accepted has ended."""
-        ids = {answer["id"] for answer in answers.values()}
-
-        def ended(_: list[Heard]) -> bool:
-            states = self.states()
-            return all(states.get(each) in ENDS for each in ids)
-
-        await self.observer.heard.until(ended, "the end of every text", within=WITHIN)
+        await self.observer.heard.until(
+            lambda _: all(self.state(answer) in ENDS for answer in answers.values()), "end of every text", within=WITHIN
+        )
 
     async def until_drained(self, clients: Sequence[Client], hubs: Sequence[Hub]) -> None:
         """Wait until these hubs have answered all that the broker had for them before: each answers its last ones.
 
         Those are texts too: a hub commits in the order of arrival, but refuses at once.
         """
-        start = len(self.observer.heard.items)
+        self._read_on()
+        before = len(self._answers.get(LAST, []))
         for n in range(2 * HUBS):
-            command = {"to": LAST, "text": f"last {start} {n}", "transaction": LAST}
+            command = {"to": LAST, "text": f"last {self._read} {n}", "transaction": LAST}
             await clients[n % len(clients)].publish("texts/send", command)
 
         def drained(_: list[Heard]) -> bool:
-            bases = [one.json["base_topic"] for one in self.observer.on("response", start=start) if is_last(one)]
+            self._read_on()
+            bases = [answer["base_topic"] for answer in self._answers.get(LAST, [])[before:]]
             return all(bases.count(self.base(hub)) >= 2 for hub in hubs)
 
         await self.observer.heard.until(drained, "answer to the last commands", within=WITHIN)
@@ -279,8 +281,7 @@ async def test_a_hub_is_killed_and_is_long_away(place: Path, row: NewRow, *, lon
         assert await whole.breaches(wanted, ours) == []
         # It is told that the hub is gone, and of each text that it accepted, that it has not ended.
         await whole.until_status(victim, b"offline", start=killed)
-        states = whole.states()
-        held = [answer for answer in whole.accepted(victim).values() if states.get(answer["id"]) not in ENDS]
+        held = [answer for answer in whole.accepted(victim).values() if whole.state(answer) not in ENDS]
         unanswered = [command for command in wanted if command["transaction"] not in whole.answers()]
         by_hub = [len(whole.accepted(hub)) for hub in whole.hubs]
         measured |= {"accepted by each": by_hub, "at the network": whole.sent(wanted)}

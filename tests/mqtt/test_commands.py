@@ -350,3 +350,15 @@ async def test_an_answer_is_not_sent_where_it_would_be_a_command(home: House, ra
             packet = await peer.read()
         assert packet is not None
         assert packet.kind == 4
+
+
+async def test_a_session_of_earlier_settings_is_told_of_once(
+    home: House, raw: RawBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linked(home, raw) as peer:
+        for packet_id in (1, 2):
+            peer.send_publish(command(packet_id, topic="texts/send"))
+            assert (await answer(peer))["error"]["code"] == "not_implemented"
+            assert await peer.puback() == packet_id
+        assert caplog.text.count("the session of earlier settings") == 1
+        assert (await home.hub.messages()).items == []

@@ -164,6 +164,15 @@ def test_what_comes_and_goes_with_the_modem_and_what_does_not() -> None:
     assert all(modem[name]["availability_mode"] == "all" for name in needs_modem)
 
 
+@pytest.mark.parametrize("state", list(ModemState))
+def test_a_modem_is_announced_when_it_is_known_what_it_is(state: ModemState) -> None:
+    """Home Assistant takes in the first announcement; one that is completed in a moment leaves it half."""
+    nameless = {"imei": IMEI, "state": state.value}
+    unasked = {"opening", "bringing_up", "recovering", "needs_hands", "gone"}
+    assert (len(devices().announced({IMEI: nameless}, CONTACTS)) == 1) == (state.value in unasked)
+    assert len(devices().announced({IMEI: {**STATE, "state": state.value}}, CONTACTS)) == 2
+
+
 def test_a_console_that_can_be_reached_is_linked_to() -> None:
     payloads = announced(devices(configuration_url="http://modemhub.local:8080"))
     assert {each["device"]["configuration_url"] for each in payloads.values()} == {"http://modemhub.local:8080"}

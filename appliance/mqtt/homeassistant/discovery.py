@@ -61,6 +61,9 @@ NEEDS_CARE = (
 """States that are a problem, as opposed to those that pass by themselves."""
 
 
+_ASKED = frozenset(state.value for state in ModemState if state.heard and state is not ModemState.BRINGING_UP)
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
     """What one hub announces."""
@@ -108,10 +111,15 @@ class Devices:
     def announced(
         self, modems: Mapping[str, Mapping[str, Any]], contacts: Iterable[Contact]
     ) -> dict[str, dict[str, Any]]:
-        """Topic → payload of the hub and of all these modems."""
+        """Topic → payload of the hub and of these modems, as far as it is known what they are.
+
+        Home Assistant passes over most of an announcement that comes while it takes in the one before: one that would
+        be completed in a moment is not made.
+        """
         found = {self.topic(self.hub): self._hub(contacts)}
         for imei, state in modems.items():
-            found[self.topic(self.modem(imei))] = self._modem(imei, state)
+            if _is_known(state):
+                found[self.topic(self.modem(imei))] = self._modem(imei, state)
         return found
 
     def _payload(
@@ -402,3 +410,9 @@ class Devices:
             if state.get(field):
                 device[key] = state[field]
         return self._payload(self.modem(imei), device, components)
+
+
+def _is_known(state: Mapping[str, Any]) -> bool:
+    """Whether the modem has said what it is, or has been asked and does not say."""
+    named = any(state.get(field) for field in ("manufacturer", "model", "revision"))
+    return named or state.get("state") in _ASKED
