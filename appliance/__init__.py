@@ -4,6 +4,7 @@ The map, one line per room::
 
     __main__     the composition root: arguments → settings → build every room → supervise
     supervisor   vital tasks, tended tasks, shutdown order, systemd's READY and WATCHDOG
+    owner        what the owner of this machine may do: make tokens, speak to its own hub
     settings     the settings, assembled from the models that the rooms declare
     errors       the exception tree
     types        the shared words
@@ -20,6 +21,7 @@ The import rule (tests/test_architecture.py holds it)::
 
                           __main__
             ┌───────────────┼──────────────┬─────────────┬───────────┐
+            │               │              │             ├───────  owner (with http, hub, store, shell)
           mqtt            http         webhooks       settings      shell
             └───────┬───────┴──────────────┘
                    hub

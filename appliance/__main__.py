@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import __version__
-from appliance.errors import ModemhubError, SettingsError, StoreError
+from appliance.errors import ModemhubError, SettingsError
 from appliance.shell.arguments import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from appliance.http import HttpSettings
     from appliance.settings import Settings
     from appliance.shell import HubClient
 
@@ -143,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings) -> None:
     """Build every room and run until a signal or the end of a vital task."""
-    from appliance.hub import Claim, Contacts, Hub
+    from appliance.hub import Claim, Contacts, Hub, claim_file
     from appliance.settings import explained, public
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
@@ -167,7 +166,7 @@ async def _supervise(settings: Settings) -> None:
             contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
             public_settings=public(settings),
-            claim=Claim(journal, _claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
+            claim=Claim(journal, claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -203,17 +202,13 @@ async def _supervise(settings: Settings) -> None:
             )
             supervisor.vital("http", http.run)
             await supervisor.until(http.ready)
-        supervisor.watchdog(hub.breathe)
-        supervisor.ready()
-        log.info("modemhub %s is ready: hub %s", __version__, hub.hub_id)
+        if not supervisor.stopping:
+            supervisor.watchdog(hub.breathe)
+            supervisor.ready()
+            log.info("modemhub %s is ready: hub %s", __version__, hub.hub_id)
         await supervisor.run()
     finally:
         await journal.close()
-
-
-def _claim_file(store: Path) -> Path:
-    """Where a hub that nobody owns tells how to become its owner: beside the store."""
-    return store.with_name("CLAIM.txt")
 
 
 def _to_terminal(text: str) -> None:
@@ -311,8 +306,11 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
-    token = _new_token(
-        options,
+    from appliance import owner
+    from appliance.settings import load
+
+    token = owner.create_token(
+        load(options.config).store.path,
         name=options.name,
         scopes=options.scope,
         per_minute=options.per_minute,
@@ -359,31 +357,6 @@ def _bound(least: int) -> Callable[[str], int]:
     return read
 
 
-def _new_token(
-    options: argparse.Namespace,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    per_minute: int | None = None,
-    daily_cap: int | None = None,
-) -> str:
-    """Create a token in the store, also while a hub runs; only its digest is kept."""
-    import hashlib
-    import secrets
-
-    from appliance.settings import load
-    from appliance.store import tokens, visit
-
-    token = "mh_" + secrets.token_urlsafe(24)
-    digest = hashlib.sha256(token.encode()).digest()
-    path = load(options.config).store.path
-    with visit(path) as store:
-        store.write(tokens.create, name=name, scopes=scopes, digest=digest, per_minute=per_minute, daily_cap=daily_cap)
-    if not name.startswith(tokens.PASSING):  # the hub has an owner now
-        _claim_file(path).unlink(missing_ok=True)
-    return token
-
-
 # ---------------------------------------------------------------------- the running hub, by its own API
 
 
@@ -397,60 +370,16 @@ def _talk(options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
     """The hub that is named, else the one on this machine."""
+    from appliance import owner
+    from appliance.settings import load
     from appliance.shell.commands import named_hub
 
     named = named_hub(options, os.environ)
     if named is not None:
         yield named
         return
-    with _local_hub(options, scopes) as local:
+    with owner.local_hub(load(options.config), scopes) as local:
         yield local
-
-
-@contextlib.contextmanager
-def _local_hub(options: argparse.Namespace, scopes: Sequence[str]) -> Iterator[HubClient]:
-    """The hub on this machine, by a token lent for as long as this lasts: who may write the store may."""
-    from appliance.http.certificate import PUBLIC
-    from appliance.settings import load
-    from appliance.shell import HubClient
-    from appliance.shell.holder import is_alive, this_process
-    from appliance.shell.wire import fingerprint_of
-    from appliance.store import events, tokens, visit
-
-    settings = load(options.config)
-    if settings.http.listen is None:
-        raise SettingsError("http.listen: is off, and this command speaks to the running hub by HTTP")
-    url, fingerprint = _local_url(settings.http), None
-    if settings.http.encrypted:
-        fingerprint = fingerprint_of(settings.http.cert or settings.store.path.with_name(PUBLIC))
-    HubClient(url, "", fingerprint=fingerprint).check()  # before the store is touched: where no hub runs, none is made
-    try:
-        with visit(settings.store.path) as store:
-            newest = store.read(events.last)
-            for left in store.read(tokens.tokens):
-                if left.name.startswith(tokens.PASSING) and not is_alive(left.name.removeprefix(tokens.PASSING)):
-                    store.write(tokens.give_back, name=left.name)  # its command was killed
-    except StoreError as error:
-        raise StoreError(f"{error} (who may not write there names the hub by --url and brings a token)") from error
-    name = tokens.PASSING + this_process()
-    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ends:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        token = _new_token(options, name=name, scopes=scopes)
-        yield HubClient(url, token, fingerprint=fingerprint, newest=newest)
-    finally:
-        with contextlib.suppress(StoreError), visit(settings.store.path) as store:  # else the next command does it
-            store.write(tokens.give_back, name=name)
-        for number in ends:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _local_url(door: HttpSettings) -> str:
-    """Where the door is reached from this machine: one that listens everywhere, on the loopback address."""
-    host, port = door.address
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened on
-    return f"http{'s' if door.encrypted else ''}://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -460,7 +389,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from appliance.shell.words import modem_words
 
     settings = load(options.config)
-    running = _running_modems(options) if settings.http.listen is not None else None
+    running = _running_modems(settings) if settings.http.listen is not None else None
     for modem in running or ():
         print(f"{modem['place']}: {modem_words(modem)}")
     served = {modem["port"] for modem in running or ()} | {modem["place"] for modem in running or ()}
@@ -472,10 +401,12 @@ def _doctor(options: argparse.Namespace) -> int:
     return FINE if able and all(finding.fine for finding in findings) else FAILED
 
 
-def _running_modems(options: argparse.Namespace) -> list[dict[str, Any]] | None:
+def _running_modems(settings: Settings) -> list[dict[str, Any]] | None:
     """The modems of the hub that runs on this machine; None: none runs."""
+    from appliance import owner
+
     try:
-        with _local_hub(options, ["status"]) as hub:
+        with owner.local_hub(settings, ["status"]) as hub:
             return hub.modems()
     except ModemhubError:
         return None

@@ -170,6 +170,11 @@ class Supervisor:
             for wait in waits:
                 wait.cancel()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether everything is to stop."""
+        return self._stop.is_set()
+
     def ready(self) -> None:
         """Tell systemd that the service is up."""
         self._notify("READY=1")

@@ -42,10 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mqtt": GROUND | {"hub"},
     "http": GROUND | {"hub"},
     "webhooks": GROUND | {"hub"},
+    "owner": GROUND | {"http", "hub", "settings", "shell", "store"},
     "shell": GROUND,  # it speaks to a hub by HTTP, as anybody else
     "settings": GROUND,  # and the rooms' own models, see SETTINGS_OF
     "__main__": GROUND  # the only file that sees all
-    | {"at", "hub", "http", "modem", "mqtt", "settings", "shell", "sms", "store", "supervisor", "webhooks"},
+    | {"at", "hub", "http", "modem", "mqtt", "owner", "settings", "shell", "sms", "store", "supervisor", "webhooks"},
 }
 """Who may import whom. A room may always import itself."""
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -120,8 +121,8 @@ class HttpDoor:
         """Listen and serve until cancelled.
 
         Raises:
-            OSError: the address cannot be listened on, or no certificate can be written.
-        SettingsError: the certificate of the settings is none.
+            SettingsError: the address cannot be listened on; the certificate of the settings is none.
+            OSError: no certificate can be written.
         """
         app = web.Application(client_max_size=self._settings.max_body, middlewares=[self._around])
         app.on_response_prepare.append(_harden)
@@ -139,7 +140,11 @@ class HttpDoor:
             await runner.setup()
             host, port = self._settings.address
             tls = await asyncio.to_thread(self._tls) if self._settings.encrypted else None
-            await web.TCPSite(runner, host, port, ssl_context=tls).start()
+            try:
+                await web.TCPSite(runner, host, port, ssl_context=tls).start()
+            except OSError as error:
+                why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error
+                raise SettingsError(f"http.listen: {self._settings.listen} cannot be listened on: {why}") from error
             self.address = runner.addresses[0][:2]
             if claim is not None:
                 await claim.publish(self.url, fingerprint=self.fingerprint)

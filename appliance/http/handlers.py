@@ -211,7 +211,7 @@ async def events(call: Call) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await stream.prepare(call.request)
         try:
-            await stream.write(b"retry: 2000\n\n")
+            await stream.write(f"retry: 2000\nid: {after}\n\n".encode())  # where to go on if it breaks at once
             sign_of_life = b""
             while not door.stopping.is_set():
                 if await call.hub.authenticate(call.token) is None:  # revoked meanwhile

@@ -35,9 +35,9 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 LARGEST = (1 << 63) - 1
 """The largest seq that the store can be asked for."""
 
-RESERVED = ("mqtt", "command-line-")
-"""How no client's name may begin, or what it may not be: the hub calls whoever speaks through the broker ``mqtt``, and
-the command line makes passing tokens for itself."""
+RESERVED = ("mqtt", "command-line")
+"""What no client's name may be, and how none may begin: the hub's words for whoever speaks through the broker, and by
+the command line."""
 
 
 def _is_name(name: str) -> str:

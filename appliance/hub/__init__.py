@@ -25,7 +25,7 @@ Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destin
 ``already_claimed``, ``token_exists``. A full disk is :class:`~appliance.errors.StoreFull`.
 """
 
-from appliance.hub.claim import Claim, new_token
+from appliance.hub.claim import Claim, claim_file, new_token
 from appliance.hub.command import SendCommand
 from appliance.hub.contacts import Contact, Contacts
 from appliance.hub.debts import Debt, Debts
@@ -45,6 +45,7 @@ __all__ = [
     "Page",
     "SendCommand",
     "Sent",
+    "claim_file",
     "new_token",
     "read_json",
     "read_model",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from appliance.store import Journal
 
-__all__ = ["Claim", "new_token"]
+__all__ = ["Claim", "claim_file", "new_token"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ _TOKEN = re.compile(r"^mhc_[A-Za-z0-9_-]{32}$", re.MULTILINE)
 def new_token() -> str:
     """A token for a client: 192 random bits."""
     return "mh_" + secrets.token_urlsafe(24)
+
+
+def claim_file(store: Path) -> Path:
+    """Where a hub that nobody owns tells how to become its owner: beside the store."""
+    return store.with_name("CLAIM.txt")
 
 
 class Claim:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.errors import SettingsError
 from appliance.http import HttpDoor, HttpSettings
 from appliance.http.requests import SCOPES
 from appliance.http.routes import ROUTES, Route
@@ -307,5 +308,5 @@ async def test_an_address_in_use_ends_the_door(home: House) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         door = HttpDoor(home.hub, HttpSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(SettingsError, match="http.listen: .* cannot be listened on: Address already in use"):
             await door.run()

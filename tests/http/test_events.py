@@ -117,3 +117,11 @@ async def test_stopping_ends_the_streams(home: House) -> None:
             headers = {"Authorization": f"Bearer {await home.token('seer', 'status')}"}
             response = await session.get(f"{visitors.address}/api/v1/events", headers=headers)
         assert await Stream(response).block() is None
+
+
+async def test_a_stream_says_where_it_begins_before_its_first_event(visitors: Visitors) -> None:
+    token = await visitors.home.token("seer", "status")
+    await send(visitors.home)
+    async with stream(visitors, token) as events:
+        begun = await events.response.content.readuntil(b"\n\n")
+    assert f"id: {visitors.home.hub.newest}\n".encode() in begun

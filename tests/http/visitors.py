@@ -126,7 +126,7 @@ class Stream:
         fields: dict[str, str] = {}
         while line := (await self.response.content.readline()).decode():
             if line == "\n":
-                if fields.keys() - {"retry"}:
+                if fields.keys() - {"retry", "id"}:  # else it only says where the stream begins
                     return fields
                 fields = {}
                 continue

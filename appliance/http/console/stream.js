@@ -34,7 +34,7 @@ export async function follow({ onEvent, onOpen, onLost, signal }) {
       failures = 0;
       for await (const event of events(response.body, () => ((silent = true), end()))) {
         if (event.id !== null) last = event.id;
-        onEvent(event);
+        if (event.kind) onEvent(event); // else it only says where the stream begins
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -65,6 +65,7 @@ async function* events(body, onSilence) {
         const [name, content] = field(line);
         if (line === "") {
           if (event.data) yield { id: event.id, kind: event.kind, body: JSON.parse(event.data) };
+          else if (event.id !== null) yield { id: event.id, kind: "", body: null };
           event = { id: null, kind: "", data: "" };
         } else if (name === "id") event.id = Number(content);
         else if (name === "event") event.kind = content;
