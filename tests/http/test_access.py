@@ -308,5 +308,5 @@ async def test_an_address_in_use_ends_the_door(home: House) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         door = HttpDoor(home.hub, HttpSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
-        with pytest.raises(SettingsError, match="http.listen: .* cannot be listened on: Address already in use"):
+        with pytest.raises(SettingsError, match="cannot be listened on: Address already in use"):
             await door.run()
