@@ -28,13 +28,14 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hil.building import Impossible, appears, mirrors, run, say, uv
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 __all__ = ["Image", "Impossible", "build", "image"]
 
@@ -70,10 +71,6 @@ LEFT_OUT: Final = (
     "path-exclude=/usr/lib/linux-image-*",  # device trees: -M virt brings its own
     "force-unsafe-io",
 )
-
-
-class Impossible(Exception):
-    """This machine cannot build the guest; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +122,10 @@ def _base_key() -> str:
     return _digest(words, (RECIPE / "packages").read_bytes(), (RECIPE / "initramfs-modules").read_bytes())
 
 
-def _uv() -> Path:
-    found = sorted((ROOT / ".cache").glob("uv-*/bin/uv"))
-    if not found:
-        raise Impossible("uv is missing: make setup fetches it")
-    return found[-1]
-
-
 def _requirements() -> bytes:
     """What the hub needs, with versions and hashes, out of the lock file."""
     argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
-    command = [str(_uv()), *argv, "--format", "requirements.txt"]
+    command = [str(uv()), *argv, "--format", "requirements.txt"]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
@@ -146,48 +136,6 @@ def image() -> Image:
 
 
 # ----------------------------------------------------------------------------------------------------------- stages
-
-
-def _say(text: str) -> None:
-    print(f"- {text}", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _appears(place: Path) -> Iterator[Path]:
-    """A new directory that becomes ``place`` when all went well and vanishes when not."""
-    fresh = place.with_name(f".{place.name}.{os.getpid()}")
-    fresh.mkdir(parents=True)
-    began = time.monotonic()
-    try:
-        yield fresh
-        if place.exists():
-            return  # another checkout that shares the cache was faster
-        fresh.rename(place)
-        _say(f"{place.name}: {time.monotonic() - began:.0f} s")
-    finally:
-        if fresh.exists():
-            shutil.rmtree(fresh)
-
-
-def _run(argv: Sequence[str | Path], *, log: Path, **environment: str) -> None:
-    """Run to the end, output into the log; a failure shows its last lines."""
-    with log.open("ab") as file:
-        done = subprocess.run(argv, stdout=file, stderr=file, env={**os.environ, **environment}, check=False)
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise Impossible(f"{argv[0]} failed ({done.returncode}); the end of {log.name}:\n{tail}")
-
-
-def mirrors() -> dict[str, str]:
-    """The addresses of Debian's archives by label, as apt of this machine has them: "Debian", "Debian-Security"."""
-    if not shutil.which("apt-get"):
-        raise Impossible("this is no Debian: there is no apt-get to tell the mirror")
-    argv = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"]
-    lines = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    found = dict(line.split("|", 1) for line in lines)
-    if "Debian" not in found:
-        raise Impossible("apt knows no Debian mirror; is this a Debian, and did apt-get update run?")
-    return found
 
 
 def _sources() -> list[str]:
@@ -201,10 +149,10 @@ def _sources() -> list[str]:
 def _emulator() -> Path:
     place = CACHE / f"emulator-{_digest(RELEASE.encode(), platform.machine().encode())}"
     if not place.exists():
-        with _appears(place) as fresh:
-            _say("fetching qemu-user")
+        with appears(place) as fresh:
+            say("fetching qemu-user")
             argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--include=qemu-user", RELEASE]
-            _run([*argv, fresh / "tree", *_sources()], log=CACHE / "emulator.log")
+            run([*argv, fresh / "tree", *_sources()], log=CACHE / "emulator.log")
             (fresh / "tree/usr/bin" / HANDLER).rename(fresh / HANDLER)
             shutil.rmtree(fresh / "tree")
     return place / HANDLER
@@ -250,8 +198,8 @@ def _base() -> Path:
         return place
     packages = CACHE / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    with _appears(place) as fresh:
-        _say("building the guest's root file system: several minutes, once")
+    with appears(place) as fresh:
+        say("building the guest's root file system: several minutes, once")
         options = [f"--dpkgopt={option}" for option in LEFT_OUT]
         archives = "$1/var/cache/apt/archives"
         fetched = f'mkdir -p "{archives}"; cp "{packages}"/*.deb "{archives}/" || true'
@@ -270,7 +218,7 @@ def _base() -> Path:
             RELEASE, fresh / "root", *_sources(),
         ]  # fmt: skip
         # no initramfs at the kernel's installation: one is made when everything is there
-        _run(argv, log=CACHE / "base.log", INITRD="No")
+        run(argv, log=CACHE / "base.log", INITRD="No")
     return place
 
 
@@ -279,9 +227,9 @@ def _wheels(target: Path, requirements: bytes, *, log: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     listed = target.parent / "requirements.txt"
     listed.write_bytes(requirements)
-    _run(
+    run(
         [
-            _uv(), "pip", "install", "--quiet", "--target", target, "--python-platform", "aarch64-manylinux_2_40",
+            uv(), "pip", "install", "--quiet", "--target", target, "--python-platform", "aarch64-manylinux_2_40",
             "--python-version", PYTHON, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
             "--require-hashes", "--link-mode", "copy", "--requirements", listed,
         ],
@@ -307,16 +255,16 @@ def build() -> Image:
     CACHE.mkdir(parents=True, exist_ok=True)
     with _arm64_runs():
         base = _base()
-        with _appears(wanted.place) as fresh:
+        with appears(wanted.place) as fresh:
             log = CACHE / "image.log"
             root = fresh / "root"
-            _run(["cp", "--archive", base / "root", root], log=log)
+            run(["cp", "--archive", base / "root", root], log=log)
             _wheels(root / SITE.lstrip("/"), _requirements(), log=log)
-            _run(["chroot", root, "python3", "-m", "compileall", "-q", SITE], log=log)
-            _run(["cp", "--recursive", "--no-dereference", f"{RECIPE}/overlay/.", root], log=log)
+            run(["chroot", root, "python3", "-m", "compileall", "-q", SITE], log=log)
+            run(["cp", "--recursive", "--no-dereference", f"{RECIPE}/overlay/.", root], log=log)
             shutil.copy(next((root / "boot").glob("vmlinuz-*")), fresh / "vmlinuz")
             (root / "boot/initrd.img").rename(fresh / "initrd.img")
-            _run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, fresh / "root.ext4", SIZE], log=log)
+            run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, fresh / "root.ext4", SIZE], log=log)
             shutil.rmtree(root)
     _forget_old()
     return wanted

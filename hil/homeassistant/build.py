@@ -21,22 +21,17 @@ of its own that appears whole or not at all (what was fetched before a failure s
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hil.guest.build import Impossible, mirrors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from hil.building import Impossible, appears, mirrors, run, say, uv
 
 __all__ = ["Impossible", "Tree", "build", "tree"]
 
@@ -99,48 +94,12 @@ def tree() -> Tree:
     )
 
 
-def _say(text: str) -> None:
-    print(f"- {text}", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _appears(place: Path) -> Iterator[Path]:
-    """A new directory that becomes ``place`` when all went well and vanishes when not."""
-    fresh = place.with_name(f".{place.name}.{os.getpid()}")
-    fresh.mkdir(parents=True)
-    began = time.monotonic()
-    try:
-        yield fresh
-        if not place.exists():  # else another checkout that shares the cache was faster
-            fresh.rename(place)
-            _say(f"{place.name}: {time.monotonic() - began:.0f} s")
-    finally:
-        if fresh.exists():
-            shutil.rmtree(fresh)
-
-
-def _run(argv: Sequence[str | Path], *, log: Path, **environment: str) -> None:
-    """Run to the end, output into the log; a failure shows its last lines."""
-    with log.open("wb") as file:
-        done = subprocess.run(argv, stdout=file, stderr=file, env={**os.environ, **environment}, check=False)
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise Impossible(f"{argv[0]} failed ({done.returncode}); the end of {log.name}:\n{tail}")
-
-
-def _uv() -> Path:
-    found = sorted((ROOT / ".cache").glob("uv-*/bin/uv"))
-    if not found:
-        raise Impossible("uv is missing: make setup fetches it")
-    return found[-1]
-
-
 def _interpreter(place: Path) -> None:
     if not shutil.which("mmdebstrap"):
         raise Impossible("mmdebstrap is not installed: apt install mmdebstrap")
     source = f"deb {mirrors()['Debian']} {RELEASE} main"
-    with _appears(place) as fresh:
-        _say(f"fetching the Python {PYTHON} of Debian {RELEASE}")
+    with appears(place) as fresh:
+        say(f"fetching the Python {PYTHON} of Debian {RELEASE}")
         argv: list[str | Path] = [
             "mmdebstrap", "--mode=chrootless", "--variant=extract", f"--include=python{PYTHON}",
             f"--dpkgopt={LEFT_OUT}",
@@ -149,7 +108,7 @@ def _interpreter(place: Path) -> None:
             '--aptopt=Acquire::Check-Valid-Until "false"',
             RELEASE, fresh / "root", source,
         ]  # fmt: skip
-        _run(argv, log=CACHE / "python.log")
+        run(argv, log=CACHE / "python.log")
         for part in (fresh / "root").iterdir():
             if part.name in {"usr", "etc"}:
                 part.rename(fresh / part.name)
@@ -163,13 +122,13 @@ def _chosen() -> list[str | Path]:
 
 
 def _core(place: Path) -> None:
-    with _appears(place) as fresh:
-        _say("fetching Home Assistant Core and its packages")
+    with appears(place) as fresh:
+        say("fetching Home Assistant Core and its packages")
         argv: list[str | Path] = [
-            _uv(), "pip", "install", "--target", fresh, "--python", sys.executable, *_chosen(),
+            uv(), "pip", "install", "--target", fresh, "--python", sys.executable, *_chosen(),
             "--no-deps", "--require-hashes", "--link-mode", "hardlink", "--requirements", REQUIREMENTS,
         ]  # fmt: skip
-        _run(argv, log=CACHE / "core.log", UV_CACHE_DIR=str(ROOT / ".cache" / "uv"))
+        run(argv, log=CACHE / "core.log", UV_CACHE_DIR=str(ROOT / ".cache" / "uv"))
 
 
 def build() -> Tree:
@@ -197,7 +156,7 @@ def _forget_old(kind: str) -> None:
 def _lock() -> None:
     """Write ``requirements.txt`` anew."""
     argv: list[str | Path] = [
-        _uv(), "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate",
+        uv(), "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate",
         *_chosen(), "--override", HERE / "excluded.txt", "--output-file", REQUIREMENTS, HERE / "requirements.in",
     ]  # fmt: skip
     subprocess.run(argv, check=True, env={**os.environ, "UV_CACHE_DIR": str(ROOT / ".cache" / "uv")})

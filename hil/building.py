@@ -1,0 +1,71 @@
+"""What everything that is built from Debian's and Python's packages below ``.cache`` has in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Impossible", "appears", "mirrors", "run", "say", "uv"]
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+class Impossible(Exception):
+    """This machine cannot build it; says why."""
+
+
+def uv() -> Path:
+    found = sorted((ROOT / ".cache").glob("uv-*/bin/uv"))
+    if not found:
+        raise Impossible("uv is missing: make setup fetches it")
+    return found[-1]
+
+
+def say(text: str) -> None:
+    print(f"- {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def appears(place: Path) -> Iterator[Path]:
+    """A new directory that becomes ``place`` when all went well and vanishes when not."""
+    fresh = place.with_name(f".{place.name}.{os.getpid()}")
+    fresh.mkdir(parents=True)
+    began = time.monotonic()
+    try:
+        yield fresh
+        if not place.exists():  # else another checkout that shares the cache was faster
+            fresh.rename(place)
+            say(f"{place.name}: {time.monotonic() - began:.0f} s")
+    finally:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+
+
+def run(argv: Sequence[str | Path], *, log: Path, **environment: str) -> None:
+    """Run to the end, output into the log; a failure shows its last lines."""
+    with log.open("ab") as file:
+        done = subprocess.run(argv, stdout=file, stderr=file, env={**os.environ, **environment}, check=False)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise Impossible(f"{argv[0]} failed ({done.returncode}); the end of {log.name}:\n{tail}")
+
+
+def mirrors() -> dict[str, str]:
+    """The addresses of Debian's archives by label, as apt of this machine has them: "Debian", "Debian-Security"."""
+    if not shutil.which("apt-get"):
+        raise Impossible("this is no Debian: there is no apt-get to tell the mirror")
+    argv = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"]
+    lines = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    found = dict(line.split("|", 1) for line in lines)
+    if "Debian" not in found:
+        raise Impossible("apt knows no Debian mirror; is this a Debian, and did apt-get update run?")
+    return found
