@@ -127,7 +127,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     _one(
         "a killed command's token left",
         "C1: what lets somebody in lives no longer than its command",
-        "__main__.py",
+        "owner.py",
         "if left.name.startswith(tokens.PASSING) and not is_alive(",
         "if not left.name and not is_alive(",
         f"{_COMMAND_LINE}::test_a_killed_command_leaves_no_token_behind_for_long",
@@ -1026,8 +1026,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a stream outlives its token",
         "a revoked token ends what it began",
         "http/handlers.py",
-        "                if await call.hub.authenticate(call.token) is None:",
-        "                if await call.hub.authenticate(call.token) is False:  # type: ignore[comparison-overlap]",
+        "if await call.hub.clients.authenticate(call.token) is None:",
+        "if await call.hub.clients.authenticate(call.token) is False:  # type: ignore[comparison-overlap]",
         "tests/http/test_events.py::test_a_silent_stream_shows_signs_of_life_and_ends_with_the_token",
     ),
     _one(

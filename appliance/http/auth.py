@@ -92,7 +92,7 @@ class Gate:
         digest = hashlib.sha256(token.encode()).digest() if token is not None else b""
         if token is not None and digest not in self._known:
             self._hear(peer, now)
-        client = None if token is None else await self._hub.authenticate(token)
+        client = None if token is None else await self._hub.clients.authenticate(token)
         if client is None:
             self._known.pop(digest, None)
             claim = self._hub.claim

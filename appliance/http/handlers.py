@@ -214,7 +214,7 @@ async def events(call: Call) -> web.StreamResponse:
             await stream.write(f"retry: 2000\nid: {after}\n\n".encode())  # where to go on if it breaks at once
             sign_of_life = b""
             while not door.stopping.is_set():
-                if await call.hub.authenticate(call.token) is None:  # revoked meanwhile
+                if await call.hub.clients.authenticate(call.token) is None:  # revoked meanwhile
                     break
                 found = await call.hub.events(after, limit=EVENTS_AT_ONCE)
                 told = b"".join(server_sent(event) for event in found if _may_see(call, event)) + modems.news()

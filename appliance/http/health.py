@@ -27,7 +27,7 @@ async def metrics(call: Call) -> web.StreamResponse:
     from appliance.http import metrics as numbers  # noqa: PLC0415 - 4 MB that only those pay who ask
 
     hub, door = call.hub, call.door
-    text = numbers.exposition(await hub.figures(), hub.modems(), await hub.status(), door.requests, door.streams)
+    text = numbers.exposition(await hub.counts.figures(), hub.modems(), await hub.status(), door.requests, door.streams)
     return web.Response(body=text, headers={"Content-Type": numbers.CONTENT_TYPE})
 
 

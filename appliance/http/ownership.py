@@ -50,14 +50,14 @@ async def me(call: Call) -> web.StreamResponse:
 async def tokens(call: Call) -> web.StreamResponse:
     """All tokens that are valid, without what they are."""
     call.query(NoQuery)
-    return reply({"tokens": await call.hub.tokens()})
+    return reply({"tokens": await call.hub.clients.tokens()})
 
 
 async def create_token(call: Call) -> web.StreamResponse:
     """Make a token; it is shown this once."""
     call.query(NoQuery)
     asked = await call.body(TokenRequest)
-    made = await call.hub.create_token(
+    made = await call.hub.clients.create(
         name=asked.name, scopes=set(asked.scopes), per_minute=asked.per_minute, daily_cap=asked.daily_cap
     )
     return reply(made, status=201)
@@ -67,7 +67,7 @@ async def revoke_token(call: Call) -> web.StreamResponse:
     """Revoke a token, also one's own: it lets nobody in any more."""
     call.query(NoQuery)
     name = call.request.match_info["name"]
-    await call.hub.revoke_token(name)
+    await call.hub.clients.revoke(name)
     return reply({"name": name})
 
 

@@ -12,6 +12,8 @@
     outbound      one SIM's queue through whichever modem holds the SIM; the retry policy
     diagnosis     what is wrong in plain words, and what is done about it
     claim         how a hub that nobody owns gets its owner
+    clients       who may ask by HTTP: tokens made, revoked, recognised
+    figures       the hub in numbers
     signals       each modem's signal over the last day
     inbound       what arrives: committed raw, decoded from the row
     fleet         the modems that are run: of the settings, and found by themselves
@@ -26,10 +28,12 @@ Codes of :class:`~appliance.errors.Rejected`: ``invalid``, ``expired``, ``destin
 """
 
 from appliance.hub.claim import Claim, claim_file, new_token
+from appliance.hub.clients import Client
 from appliance.hub.command import SendCommand
 from appliance.hub.contacts import Contact, Contacts
 from appliance.hub.debts import Debt, Debts
-from appliance.hub.hub import Client, Event, Figures, Hub, Page, Sent
+from appliance.hub.figures import Figures
+from appliance.hub.hub import Event, Hub, Page, Sent
 from appliance.hub.reading import read_json, read_model, read_query, validated
 
 __all__ = [

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from appliance import __version__, sms
 from appliance.errors import ModemError, Rejected, SmsEncodeError
-from appliance.hub.claim import new_token
+from appliance.hub.clients import Clients
 from appliance.hub.command import MAX_RECIPIENTS
 from appliance.hub.contacts import Contacts
 from appliance.hub.countries import home_country
 from appliance.hub.debts import Debts
 from appliance.hub.destinations import check_allowed, normalise
 from appliance.hub.diagnosis import Circumstances, problems
+from appliance.hub.figures import Counts
 from appliance.hub.fleet import Fleet
 from appliance.hub.inbound import Inbound
 from appliance.hub.last_resort import LastResort
@@ -31,7 +32,7 @@ from appliance.hub.roster import Roster
 from appliance.hub.settings import DetectSettings
 from appliance.hub.signals import EVERY, Signals
 from appliance.modem import Memory
-from appliance.store import Room, events, identity, inbound, outbound, reports, retention, sims, tokens, troubles
+from appliance.store import events, identity, inbound, outbound, reports, retention, sims, troubles
 from appliance.store.clock import rfc3339
 from appliance.types import Iccid, Imei, Imsi, MessageId, ModemState
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from appliance.store import HubClock, Journal
     from appliance.supervisor import Supervisor
 
-__all__ = ["Client", "Event", "Figures", "Hub", "Page", "Sent"]
+__all__ = ["Event", "Hub", "Page", "Sent"]
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,6 @@ RETAIN_BITE = 200
 QUEUE_TOLD_AFTER = 1.0
 """Seconds that queue lengths are gathered before they are told: they change with every segment."""
 
-TOKEN_TRUSTED_MS = 1000
-"""How long a token that was looked up is believed: a client with much to send asks once a second, not once a text."""
-
 COUNTED = ("submitted", "delivered", "undelivered", "failed", "expired", "cancelled", "in_doubt")
 """States of a message that are counted when it reaches them."""
 
@@ -72,18 +70,6 @@ USSD_STATES = {0: "done", 1: "answer_expected", 2: "ended", 3: "busy", 4: "not_s
 """<m> of +CUSD (27.007 §7.15) in words."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who a token speaks for."""
-
-    name: str
-    scopes: frozenset[str]
-    daily_cap: int | None = None
-    """Segments in 24 hours; None: the policy's."""
-    per_minute: int | None = None
-    """Messages in a minute; None: no bound of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,29 +100,6 @@ class Sent:
     """Whether it went to one number and is answered as one message; a list or a group is answered as a list."""
     duplicate: bool
     messages: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The hub in numbers.
-
-    Attributes:
-        since: when counting began: this start of the process (RFC 3339, UTC).
-        uptime: seconds since then.
-        events: how often what has happened since: (kind, detail) → count, as ``store.events.tally`` has it.
-        queues: segments that wait, by SIM; ``""`` are those without one.
-        lags: events that each door has yet to tell.
-        room: what the store takes on its disk, and what is left.
-        full: whether the disk was found full.
-    """
-
-    since: str
-    uptime: float
-    events: Mapping[tuple[str, str], int]
-    queues: Mapping[str, int]
-    lags: Mapping[str, int]
-    room: Room
-    full: bool
 
 
 class Hub:
@@ -178,14 +141,14 @@ class Hub:
         self._public_settings = public_settings or {}
         self._sleep = sleep
         self._inbound = Inbound(journal, sleep=sleep)
+        self.clients = Clients(journal, clock)
+        """Who may ask by HTTP."""
+        self.counts = Counts(journal, clock)
+        """What is counted."""
         self.debts = Debts(journal, clock)
         """What the webhooks owe."""
         self._roster = Roster()
         self._signals = Signals()
-        self._started = clock.now()
-        self._started_at = rfc3339(clock.wall_ms())
-        self._counted = journal.newest
-        self._counts: dict[tuple[str, str], int] = {}
         self._fleet = Fleet(
             self,
             supervisor,
@@ -202,9 +165,7 @@ class Hub:
         self._last_modem: dict[Imsi, Imei | None] = {}
         self._unable_since: dict[Imsi, int] = {}
         self._reference = 0
-        self._tokens: dict[bytes, tuple[Client, int]] = {}
         self._queues_stale = asyncio.Event()
-        self._counting = asyncio.Lock()
         self._calls: asyncio.Queue[tuple[Imei, dict[str, Any]]] = asyncio.Queue()
 
     # ------------------------------------------------------------------ life
@@ -263,7 +224,7 @@ class Hub:
             await self._journal.write(inbound.give_up, window_ms=int(self._policy.incomplete_after * 1000))
             await self._fail_over()
             await self._last_resort.look()
-            await self._count()
+            await self.counts.catch_up()
             if self._clock.now() - retained_at >= RETAIN_EVERY * 1000:
                 retained_at = self._clock.now()
                 window_ms = int(self._policy.report_wait * 1000)
@@ -672,12 +633,6 @@ class Hub:
         """The time of now as it is shown: RFC 3339, UTC."""
         return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).isoformat(timespec="milliseconds")
 
-    async def today(self) -> dict[str, int]:
-        """How many messages were ``sent``, ``received`` and ``failed`` since midnight by this machine's clock."""
-        now = datetime.fromtimestamp(self._clock.wall_ms() / 1000).astimezone()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return await self._journal.read(events.tally_of_day, since_at=int(midnight.timestamp() * 1000))
-
     def forget_modem(self, imei: str) -> None:
         """A modem that is not here will not come back: it is told of no more.
 
@@ -764,7 +719,7 @@ class Hub:
 
     async def status(self) -> dict[str, Any]:
         """How the hub is, what is wrong in plain words and what is done about it; the JSON of ``GET /status``."""
-        figures = await self.figures()
+        figures = await self.counts.figures()
         statuses = self._fleet.statuses
         mqtt = None if self.mqtt is None else dict(self.mqtt())
         webhooks = [] if self.webhooks is None else [dict(each) for each in self.webhooks()]
@@ -815,60 +770,6 @@ class Hub:
             "webhooks": webhooks,
         }
 
-    async def figures(self) -> Figures:
-        """The hub in numbers."""
-        await self._count()
-        cursors = await self._journal.read(events.cursors)
-        newest = self._journal.newest
-        return Figures(
-            since=self._started_at,
-            uptime=(self._clock.now() - self._started) / 1000,
-            events=dict(self._counts),
-            queues=await self._journal.read(outbound.queue_depths),
-            lags={door: max(0, newest - seq) for door, seq in cursors.items()},
-            room=self._journal.room(),
-            full=self._journal.on_ballast,
-        )
-
-    async def _count(self) -> None:
-        """Count what has happened since it was counted last; an idle hub reads nothing for it."""
-        if self._journal.newest > self._counted:
-            async with self._counting:
-                self._counted, fresh = await self._journal.read(events.tally, self._counted)
-                for what, many in fresh.items():
-                    self._counts[what] = self._counts.get(what, 0) + many
-
-    # ------------------------------------------------------------------ tokens
-
-    async def tokens(self) -> list[dict[str, Any]]:
-        """The tokens that are valid, by name, without what they are."""
-        return [_token_view(token) for token in await self._journal.read(tokens.tokens)]
-
-    async def create_token(
-        self, *, name: str, scopes: Collection[str], per_minute: int | None = None, daily_cap: int | None = None
-    ) -> dict[str, Any]:
-        """Make a token; returns it as :meth:`tokens` has it, with ``token``: told this once, only its digest is kept.
-
-        Raises:
-            Rejected: ``token_exists``.
-        """
-        token = new_token()
-        digest = hashlib.sha256(token.encode()).digest()
-        since = await self._journal.write(
-            tokens.create, name=name, scopes=scopes, digest=digest, per_minute=per_minute, daily_cap=daily_cap
-        )
-        made = tokens.Token(name, frozenset(scopes), since, per_minute, daily_cap)
-        return {**_token_view(made), "token": token}
-
-    async def revoke_token(self, name: str) -> None:
-        """Revoke a token; from here on it lets nobody in.
-
-        Raises:
-            Rejected: ``not_found``.
-        """
-        await self._journal.write(tokens.revoke, name=name)
-        self._tokens = {digest: known for digest, known in self._tokens.items() if known[0].name != name}
-
     # ------------------------------------------------------------------ events and cursors
 
     async def events(self, after: int, *, limit: int = 100, kinds: Collection[str] | None = None) -> list[Event]:
@@ -905,20 +806,6 @@ class Hub:
         if await self._journal.read(events.cursor, door) is not None:
             await self._journal.write(events.forget, door)
 
-    async def authenticate(self, token: str) -> Client | None:
-        """Who this token speaks for, or None; a revoked one is refused within a second."""
-        digest = hashlib.sha256(token.encode()).digest()
-        client, until = self._tokens.get(digest, (None, 0))
-        if client is not None and self._clock.now() < until:
-            return client
-        found = await self._journal.read(tokens.authenticate, digest)
-        if found is None:
-            self._tokens.pop(digest, None)
-            return None
-        client = Client(found.name, frozenset(found.scopes), found.daily_cap, found.per_minute)
-        self._tokens[digest] = client, self._clock.now() + TOKEN_TRUSTED_MS
-        return client
-
 
 def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | None) -> list[Event]:
     told = []
@@ -930,16 +817,6 @@ def _events(db: Connection, after: int, *, limit: int, kinds: Collection[str] | 
             body = inbound.received_view(db, MessageId(row.subject)) or body
         told.append(Event(row.seq, row.kind, row.subject, row.at, body))
     return told
-
-
-def _token_view(token: tokens.Token) -> dict[str, Any]:
-    return {
-        "name": token.name,
-        "scopes": sorted(token.scopes),
-        "created_at": token.created_at,
-        "per_minute": token.per_minute,
-        "daily_cap": token.daily_cap,
-    }
 
 
 async def _refusing(doing: Awaitable[T]) -> T:

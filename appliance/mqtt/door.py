@@ -380,7 +380,7 @@ class MqttDoor:
             try:
                 if self._now() >= due:
                     due = self._now() + COUNT_EVERY
-                    today = await self._hub.today()
+                    today = await self._hub.counts.today()
                 status = await self._hub.status()
             except StoreError as error:
                 log.warning("how the hub is cannot be told: %s", error)

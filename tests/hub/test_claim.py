@@ -60,7 +60,7 @@ async def test_who_brings_it_is_the_owner_once(tmp_path: Path) -> None:
             with pytest.raises(Rejected, match="forbidden"):
                 await claim.take(wrong, name="me")
         made = await claim.take(token, name="me")
-        client = await home.hub.authenticate(made)
+        client = await home.hub.clients.authenticate(made)
         assert client is not None
         assert (client.name, client.scopes) == ("me", frozenset({"admin"}))
         assert not (tmp_path / "CLAIM.txt").exists()
@@ -149,7 +149,7 @@ async def test_a_full_disk_ends_nothing_either(tmp_path: Path, caplog: pytest.Lo
         assert await claim.is_open()
         assert "its disk is full" in caplog.text
         assert not (tmp_path / "CLAIM.txt").exists()
-        assert not await home.hub.tokens()
+        assert not await home.hub.clients.tokens()
 
 
 async def test_an_ordinary_start_writes_nothing(tmp_path: Path) -> None:
