@@ -1049,6 +1049,32 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     # ---- webhooks
     _one(
+        "Home Assistant's return goes unnoticed",
+        "what comes while Home Assistant is away is told on its return",
+        "mqtt/homeassistant/presence.py",
+        "            self.told = self.sure\n",
+        "            pass\n",
+        "tests/mqtt/test_homeassistant.py::test_what_comes_while_it_is_away_is_told_on_its_return_in_order",
+        "tests/mqtt/test_homeassistant.py::test_away_outlasts_a_restart_of_the_hub",
+    ),
+    _one(
+        "what is told to nobody counts as told",
+        "what comes while Home Assistant is away is told on its return",
+        "mqtt/homeassistant/presence.py",
+        "        if self.where is Whereabouts.ONLINE:\n            self.sure = self.told\n",
+        "        self.sure = self.told\n",
+        "tests/mqtt/test_discovery.py::test_a_birth_out_of_nowhere_shows_that_nobody_heard",
+    ),
+    _one(
+        "the last hub leaves the group",
+        "what is published for a group waits for one that can send it",
+        "mqtt/share.py",
+        "not (unable_long and self.others(now=now))",
+        "not unable_long",
+        "tests/mqtt/test_group.py::test_a_hub_leaves_only_what_another_can_do",
+        "tests/mqtt/test_share.py::test_a_hub_alone_keeps_what_comes_for_when_it_can",
+    ),
+    _one(
         "a webhook's cursor moves before the answer",
         "a webhook tells each event until it is answered: a crash between loses none",
         _HOOK,
