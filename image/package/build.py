@@ -245,12 +245,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 built, 1 impossible here."""
     parser = argparse.ArgumentParser(prog="python -m image.package.build", description="Build the Debian package.")
     parser.add_argument("--architecture", choices=ARCHITECTURES, help="only this one")
+    parser.add_argument("--into", type=Path, default=DIST, metavar="DIR", help="where to (default: dist)")
     arguments = parser.parse_args(argv)
     try:
         for architecture in [arguments.architecture] if arguments.architecture else ARCHITECTURES:
-            file = build(architecture)
+            file = build(architecture, into=arguments.into)
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            print(f"{digest}  {file.relative_to(ROOT)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
+            print(f"{digest}  {os.path.relpath(file)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
     except Impossible as error:
         print(f"image.package.build: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 1
