@@ -174,7 +174,7 @@ async def over_tcp(terminal: str) -> AsyncIterator[str]:
 async def a_text_goes_out(debian: Debian, modems: Modems, address: str, token: str, *, to: str, log: Path) -> None:
     """Start the hub as its unit does, send by HTTP, see it at the network, end it by SIGTERM."""
     notified = Notified()
-    argv = ["chroot", debian.tree, *AS_THE_UNIT, "/usr/bin/modemhub", "run"]
+    argv = ["chroot", str(debian.tree), *AS_THE_UNIT, "/usr/bin/modemhub", "run"]
     try:
         async with await Child.start("hub", argv, log=log, environment={"NOTIFY_SOCKET": "@" + notified.name}) as hub:
             async with asyncio.timeout(60):
