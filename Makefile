@@ -12,10 +12,11 @@ uv := .cache/uv-$(UV_VERSION)/bin/uv
 run := .venv/bin/python
 
 # The Debian packages that some tests drive: a real broker and its clients, system-call traces, two other SMS daemons as
-# witnesses, real udev with a USB bus that is only mocked, a browser with a font, and two other decoders of messages.
+# witnesses, real udev with a USB bus that is only mocked, a browser with a font, a plain Debian 13 and the judge of Debian's
+# packages, and two other decoders of messages.
 ORACLES := python3-gammu tshark
 DEBIAN_PACKAGES := mosquitto mosquitto-clients strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core \
-	$(ORACLES)
+	mmdebstrap lintian $(ORACLES)
 
 # What judges from outside and comes by other ways: codecs, Node-RED, Home Assistant. Each is fetched once.
 FETCHED := .cache/oracles/.complete .cache/node-red/fetched.json .cache/homeassistant/.complete
@@ -35,7 +36,7 @@ sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v
 # What builds and runs the guest.
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
-.PHONY: help setup check test demo hil guest homeassistant mutants bench fuzz oracles lock clean
+.PHONY: help setup check test demo hil guest homeassistant deb mutants bench fuzz oracles lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +70,10 @@ guest: setup ## the hub on a real kernel, with its USB drivers, udev and GPIO, i
 homeassistant: setup .cache/homeassistant/.complete ## a real Home Assistant on the hub's discovery; fetched once, no root needed
 	@.ci/debian-packages mosquitto umockdev
 	$(run) -m pytest $(parallel) --long hil/tests/test_homeassistant.py $(ARGS)
+
+deb: $(uv) ## the Debian package for Debian 13 and Raspberry Pi OS 13, amd64 and arm64, below dist/ (no root needed)
+	@.ci/debian-packages dpkg
+	@$(or $(wildcard .venv/bin/python),$(PYTHON)) -m image.package.build $(ARGS)
 
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
