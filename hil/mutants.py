@@ -1054,7 +1054,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "mqtt/homeassistant/presence.py",
         "            self.told = self.sure\n",
         "            pass\n",
-        "tests/mqtt/test_homeassistant.py::test_what_comes_while_it_is_away_is_told_on_its_return_in_order",
         "tests/mqtt/test_homeassistant.py::test_away_outlasts_a_restart_of_the_hub",
     ),
     _one(
@@ -1072,7 +1071,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "not (unable_long and self.others(now=now))",
         "not unable_long",
         "tests/mqtt/test_group.py::test_a_hub_leaves_only_what_another_can_do",
-        "tests/mqtt/test_share.py::test_a_hub_alone_keeps_what_comes_for_when_it_can",
     ),
     _one(
         "a webhook's cursor moves before the answer",
