@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Impossible", "appears", "mirrors", "run", "say", "uv"]
+__all__ = ["Impossible", "appears", "digest", "mirrors", "requirements", "run", "say", "uv"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,21 @@ def uv() -> Path:
     if not found:
         raise Impossible("uv is missing: make setup fetches it")
     return found[-1]
+
+
+def digest(*parts: bytes) -> str:
+    """A name for what these parts make."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()[:16]
+
+
+def requirements() -> bytes:
+    """What the hub needs, with versions and hashes, out of the lock file."""
+    argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
+    command = [str(uv()), *argv, "--format", "requirements.txt"]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def say(text: str) -> None:

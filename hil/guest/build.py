@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import os
 import platform
 import shutil
@@ -32,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hil.building import Impossible, appears, mirrors, run, say, uv
+from hil.building import Impossible, appears, digest, mirrors, requirements, run, say, uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,13 +99,6 @@ class Image:
 # ------------------------------------------------------------------------------------------------------------- keys
 
 
-def _digest(*parts: bytes) -> str:
-    whole = hashlib.sha256()
-    for part in (FORMAT.encode(), *parts):
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()[:16]
-
-
 def _tree(place: Path) -> bytes:
     entries = []
     for path in sorted(place.rglob("*")):
@@ -119,19 +111,16 @@ def _tree(place: Path) -> bytes:
 
 def _base_key() -> str:
     words = "".join((RELEASE, ARCHITECTURE, *LEFT_OUT)).encode()
-    return _digest(words, (RECIPE / "packages").read_bytes(), (RECIPE / "initramfs-modules").read_bytes())
-
-
-def _requirements() -> bytes:
-    """What the hub needs, with versions and hashes, out of the lock file."""
-    argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
-    command = [str(uv()), *argv, "--format", "requirements.txt"]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    return digest(
+        FORMAT.encode(), words, (RECIPE / "packages").read_bytes(), (RECIPE / "initramfs-modules").read_bytes()
+    )
 
 
 def image() -> Image:
     """Where the image of this tree is, or will be."""
-    key = _digest(_base_key().encode(), _requirements(), _tree(RECIPE / "overlay"), SITE.encode(), SIZE.encode())
+    key = digest(
+        FORMAT.encode(), _base_key().encode(), requirements(), _tree(RECIPE / "overlay"), SITE.encode(), SIZE.encode()
+    )
     return Image(CACHE / f"image-{key}")
 
 
@@ -147,7 +136,7 @@ def _sources() -> list[str]:
 
 
 def _emulator() -> Path:
-    place = CACHE / f"emulator-{_digest(RELEASE.encode(), platform.machine().encode())}"
+    place = CACHE / f"emulator-{digest(FORMAT.encode(), RELEASE.encode(), platform.machine().encode())}"
     if not place.exists():
         with appears(place) as fresh:
             say("fetching qemu-user")
@@ -222,11 +211,11 @@ def _base() -> Path:
     return place
 
 
-def _wheels(target: Path, requirements: bytes, *, log: Path) -> None:
+def _wheels(target: Path, locked: bytes, *, log: Path) -> None:
     """The hub's dependencies for the guest, unpacked into ``target``."""
     target.mkdir(parents=True, exist_ok=True)
     listed = target.parent / "requirements.txt"
-    listed.write_bytes(requirements)
+    listed.write_bytes(locked)
     run(
         [
             uv(), "pip", "install", "--quiet", "--target", target, "--python-platform", "aarch64-manylinux_2_40",
@@ -259,7 +248,7 @@ def build() -> Image:
             log = CACHE / "image.log"
             root = fresh / "root"
             run(["cp", "--archive", base / "root", root], log=log)
-            _wheels(root / SITE.lstrip("/"), _requirements(), log=log)
+            _wheels(root / SITE.lstrip("/"), requirements(), log=log)
             run(["chroot", root, "python3", "-m", "compileall", "-q", SITE], log=log)
             run(["cp", "--recursive", "--no-dereference", f"{RECIPE}/overlay/.", root], log=log)
             shutil.copy(next((root / "boot").glob("vmlinuz-*")), fresh / "vmlinuz")

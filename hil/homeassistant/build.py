@@ -21,7 +21,6 @@ of its own that appears whole or not at all (what was fetched before a failure s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import platform
 import shutil
@@ -31,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hil.building import Impossible, appears, mirrors, run, say, uv
+from hil.building import Impossible, appears, digest, mirrors, run, say, uv
 
 __all__ = ["Impossible", "Tree", "build", "tree"]
 
@@ -78,19 +77,12 @@ class Tree:
         return {"PYTHONPATH": str(self.site), "PYTHONNOUSERSITE": "1"}
 
 
-def _digest(*parts: bytes) -> str:
-    whole = hashlib.sha256()
-    for part in (FORMAT.encode(), *parts):
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()[:16]
-
-
 def tree() -> Tree:
     """Where the tree of this checkout is, or will be."""
     kind = f"{RELEASE} {PYTHON} {platform.machine()}".encode()
     return Tree(
-        CACHE / f"python-{_digest(kind, LEFT_OUT.encode())}",
-        CACHE / f"core-{_digest(kind, GLIBC.encode(), REQUIREMENTS.read_bytes())}",
+        CACHE / f"python-{digest(FORMAT.encode(), kind, LEFT_OUT.encode())}",
+        CACHE / f"core-{digest(FORMAT.encode(), kind, GLIBC.encode(), REQUIREMENTS.read_bytes())}",
     )
 
 

@@ -42,7 +42,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hil.building import Impossible, run, uv
+from hil.building import Impossible, requirements, run, uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,17 +84,10 @@ def _epoch() -> int:
     return int(done.stdout)
 
 
-def _requirements() -> bytes:
-    """What the hub needs, with versions and hashes, out of the lock file."""
-    argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
-    command = [str(uv()), *argv, "--format", "requirements.txt"]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
-
-
 def _wheels(site: Path, architecture: str, scratch: Path) -> None:
     site.mkdir(parents=True)
     listed = scratch / "requirements.txt"
-    listed.write_bytes(_requirements())
+    listed.write_bytes(requirements())
     run(
         [
             uv(), "pip", "install", "--quiet", "--target", site, "--python-platform", ARCHITECTURES[architecture],

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.http.visitors import Visitors, front
-from tests.mqtt.house import House, house
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-
-@pytest_asyncio.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as it:
-        yield it
+    from tests.mqtt.house import House
 
 
 @pytest_asyncio.fixture

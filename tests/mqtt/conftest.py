@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.mqtt.house import MOSQUITTO, House, Mosquitto, house
+from tests.mqtt.house import MOSQUITTO, Mosquitto
 from tests.mqtt.wire import RawBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest_asyncio.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as it:
-        yield it
 
 
 @pytest_asyncio.fixture

@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.mqtt.house import House, house
 from tests.webhooks.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
-
-
-@pytest_asyncio.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as it:
-        yield it
 
 
 @pytest_asyncio.fixture

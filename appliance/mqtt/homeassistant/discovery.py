@@ -64,6 +64,18 @@ NEEDS_CARE = (
 _ASKED = frozenset(state.value for state in ModemState if state.heard and state is not ModemState.BRINGING_UP)
 
 
+QUEUE = {
+    "platform": "sensor",
+    "name": "Queue",
+    "icon": "mdi:tray-full",
+    "state_class": "measurement",
+    "unit_of_measurement": "segments",
+    "entity_category": "diagnostic",
+    "value_template": "{{ value_json.queue }}",
+}
+"""What waits: the hub has such a sensor, and each modem."""
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
     """What one hub announces."""
@@ -169,13 +181,7 @@ class Devices:
                 **health,
             },
             "queue": {
-                "platform": "sensor",
-                "name": "Queue",
-                "icon": "mdi:tray-full",
-                "state_class": "measurement",
-                "unit_of_measurement": "segments",
-                "entity_category": "diagnostic",
-                "value_template": "{{ value_json.queue }}",
+                **QUEUE,
                 **health,
             },
         }
@@ -375,13 +381,7 @@ class Devices:
                 **ready,
             },
             "queue": {
-                "platform": "sensor",
-                "name": "Queue",
-                "icon": "mdi:tray-full",
-                "state_class": "measurement",
-                "unit_of_measurement": "segments",
-                "entity_category": "diagnostic",
-                "value_template": "{{ value_json.queue }}",
+                **QUEUE,
                 **told,
                 **always,
             },
