@@ -253,11 +253,16 @@ async def test_a_broken_pdu_is_shown_as_undecodable_and_the_next_text_is_read(hu
 
 async def test_a_newcomer_finds_everything_retained(hub: Rig) -> None:
     modem = hub.modems.all[0]
+    topic = f"modem/{modem.imei}/state"
+    # a modem that has just become ready learns its operator's name a moment later, and tells its state again
+    await hub.observer.heard.until(
+        lambda _: [heard for heard in hub.observer.on(topic) if heard.json["operator"] is not None], "the operator"
+    )
     async with Observer(hub.broker.port, name="newcomer") as newcomer:
         status = await newcomer.until_heard("status")
         info = await newcomer.until_heard("info")
         availability = await newcomer.until_heard(f"modem/{modem.imei}/availability")
-        state = await newcomer.until_heard(f"modem/{modem.imei}/state")
+        state = await newcomer.until_heard(topic)
     assert all(heard.retain for heard in (status, info, availability, state))
     assert (status.payload, availability.payload) == (b"online", b"online")
     assert (state.json["state"], state.json["sim"], state.json["operator"]) == ("ready", modem.imsi, "Emu Mobile")
