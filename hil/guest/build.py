@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hil.building import Impossible, appears, digest, mirrors, requirements, run, say, uv
+from image.building import Impossible, appears, digest, mirrors, requirements, run, say, uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hil.building import Impossible, appears, digest, mirrors, run, say, uv
+from image.building import Impossible, appears, digest, mirrors, run, say, uv
 
 __all__ = ["Impossible", "Tree", "build", "tree"]
 

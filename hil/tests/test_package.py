@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from hil.building import appears, mirrors
-from hil.building import run as build_step
+from image.building import appears, mirrors
+from image.building import run as build_step
 from hil.rig import Api, Child, Modems
 from hil.rig.broker import free_port
 from hil.rig.hub import Notified, toml

@@ -42,7 +42,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hil.building import Impossible, requirements, run, uv
+from image.building import Impossible, requirements, run, uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
