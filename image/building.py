@@ -25,6 +25,11 @@ class Impossible(Exception):
 
 
 def uv() -> Path:
+    """The uv that the Makefile fetched.
+
+    Raises:
+        Impossible: it was not fetched yet.
+    """
     found = sorted((ROOT / ".cache").glob("uv-*/bin/uv"))
     if not found:
         raise Impossible("uv is missing: make setup fetches it")
@@ -47,7 +52,8 @@ def requirements() -> bytes:
 
 
 def say(text: str) -> None:
-    print(f"- {text}", file=sys.stderr, flush=True)
+    """A line for who waits for the build."""
+    print(f"- {text}", file=sys.stderr, flush=True)  # noqa: T201 - its answer goes to standard output
 
 
 @contextlib.contextmanager

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from image.building import appears, mirrors
-from image.building import run as build_step
 from hil.rig import Api, Child, Modems
 from hil.rig.broker import free_port
 from hil.rig.hub import Notified, toml
+from image.building import appears, mirrors
+from image.building import run as build_step
 from image.package.build import CACHE, HERE, build, version
 
 if TYPE_CHECKING:
