@@ -1,9 +1,10 @@
-"""The SD image ``modemhub-<version>-rpi-arm64.img.xz``, its update bundle, and what is told about both, below ``dist/``.
+"""The SD image ``modemhub-<version>-rpi-arm64.img.xz``, its update bundle and what is told of both, below ``dist/``.
 
 Promise: the same commit, lock files and update authority give the same bytes, on whatever amd64 Debian. Nothing gets in
-but files of this tree, the Debian packages of ``packages.lock`` and ``firmware.lock``, and the wheels of ``uv.lock``, each
-checked against its hash. No mount, no loop device, no privileged container: file systems are written from directories.
-What was built is kept below ``.cache/image`` by a digest of its inputs; a build that was interrupted goes on at its stage.
+but files of this tree, the Debian packages of ``packages.lock`` and ``firmware.lock``, and the wheels of ``uv.lock``,
+each checked against its hash. No mount, no loop device, no privileged container: file systems are written from
+directories. What was built is kept below ``.cache/image`` by a digest of its inputs; a build that was interrupted goes
+on at its stage.
 
 What it does not do: it tests nothing (``hil/card`` boots the very file), and it signs no image, only the update bundle.
 
@@ -393,8 +394,8 @@ def _card(root: Path, key: str, firmware: Path, kernel: Path, *, version: str, e
         (fresh / "nothing").mkdir()
         debian.in_tools(
             [
-                "genimage", "--config", fresh / "genimage.cfg", "--rootpath", fresh / "nothing", "--tmppath", fresh / "tmp",
-                "--inputpath", fresh, "--outputpath", fresh,
+                "genimage", "--config", fresh / "genimage.cfg", "--rootpath", fresh / "nothing",
+                "--tmppath", fresh / "tmp", "--inputpath", fresh, "--outputpath", fresh,
             ],
             binds=[fresh], log=log,
         )  # fmt: skip
@@ -440,7 +441,7 @@ def build(*, certificate: bytes, moved: bool = False, version: str | None = None
     debian.require_root("building the image")
     CACHE.mkdir(parents=True, exist_ok=True)
     version = version or package.version()
-    epoch = source_date()
+    epoch = source_date("appliance", "image", "udev", "uv.lock")
     packages, unpacked = _packages(moved=moved)
     kernels = [each for each in packages if each.name.startswith("linux-image-6")]
     with contextlib.ExitStack() as stack:
