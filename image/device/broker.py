@@ -40,7 +40,13 @@ def authority(place: Place) -> bytes | None:
 
 
 def prepare(
-    place: Place, settings: Mapping[str, Any], device: Device, *, year: int, command: Command = run, script: Path = SCRIPT
+    place: Place,
+    settings: Mapping[str, Any],
+    device: Device,
+    *,
+    year: int,
+    command: Command = run,
+    script: Path = SCRIPT,
 ) -> bool:
     """Have the broker's keys and accounts as the settings say; whether anything was done.
 

@@ -239,7 +239,9 @@ def _wpa(device: Device) -> str:
         *keys,
     ]
     country = f"country={wifi.country}\n" if wifi.country else ""
-    return f"ctrl_interface=/run/wpa_supplicant\n{country}network={{\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+    return (
+        f"ctrl_interface=/run/wpa_supplicant\n{country}network={{\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+    )
 
 
 # ---------------------------------------------------------------- the firewall
@@ -313,9 +315,7 @@ def _names(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iterato
 
 
 def _service(name: str, kind: str, port: int, words: str) -> File:
-    return _file(
-        f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n"
-    )
+    return _file(f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
 
 
 def _time(device: Device) -> Iterator[File]:

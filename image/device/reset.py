@@ -61,7 +61,9 @@ def ask(place: Place, *, command: Command = run) -> int:
     except Failed as failed:
         log.error("it cannot be asked for: %s", failed)  # noqa: TRY400 - nothing to trace
         return 1
-    log.warning("at the next start this device forgets everything; to call it off, remove %s from the card", REQUESTS[0])
+    log.warning(
+        "at the next start this device forgets everything; to call it off, remove %s from the card", REQUESTS[0]
+    )
     return 0
 
 
@@ -87,7 +89,9 @@ def wipe(place: Place, *, command: Command = run) -> int:
         command(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "data", "-m", "1", "-d", skeleton, disk])
     command(["sync"])
     with fat.writable():
-        fat.write(DONE, b"Everything on this device was forgotten, as it was asked for.\r\nThis file may be removed.\r\n")
+        fat.write(
+            DONE, b"Everything on this device was forgotten, as it was asked for.\r\nThis file may be removed.\r\n"
+        )
         for name in REQUESTS:
             fat.remove(name)
     return 0
@@ -153,7 +157,11 @@ def _is_used(settings: Any) -> bool:
         return bool(value == number)
 
     modems = settings.get("modems")
-    return any(names(each.get("power")) for each in modems if isinstance(each, dict)) if isinstance(modems, list) else False
+    return (
+        any(names(each.get("power")) for each in modems if isinstance(each, dict))
+        if isinstance(modems, list)
+        else False
+    )
 
 
 class _Gpio:

@@ -71,7 +71,7 @@ def parsed(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         curly = [
-            f"line {number}: these are typographic quotation marks ({found[0]}); TOML wants the straight ones: \""
+            f'line {number}: these are typographic quotation marks ({found[0]}); TOML wants the straight ones: "'
             for number, line in enumerate(text.split("\n"), 1)
             if (found := re.search(f"[{CURLY}]", _bare(line))) is not None
         ]
