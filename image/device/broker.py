@@ -64,7 +64,7 @@ def prepare(
     state = place.at("/var/lib/mosquitto")
     place.broker.mkdir(parents=True, exist_ok=True)
     place.broker.chmod(0o755)
-    base = [sys.executable, "-I", script, "--conf", place.broker, "--state", state]
+    base: list[str | Path] = [sys.executable, "-I", script, "--conf", place.broker, "--state", state]
     command([*base, "init", *_options(settings, device)])
     before = [name for name in made.get("accounts", []) if name not in device.broker.accounts]
     write(note, json.dumps({"accounts": sorted({*before, *device.broker.accounts})}).encode())  # whatever comes now
