@@ -17,7 +17,7 @@ What it is not: a Raspberry Pi. Firmware, device trees and drivers of the board 
 SD card. Power cuts lose what the guest had not given to its disk; the cache of a real card is not modelled.
 
 Theory of operation. U-Boot for QEMU is of the same Debian release as the one for the Pi on the image, out of the
-package that ``image/tools.lock`` names. The card is a sparse copy, longer than the image, so that the growing of the data
+package that ``image/tools.lock`` names. The card is a sparse copy, longer than the image: so the growing of the data
 partition is seen. QEMU writes it through this host's page cache (``cache=unsafe``): what the guest gave is kept when
 QEMU is killed, and none of it waits for this host's disk. An ssh key is made for each machine; settings name it by
 ``SSH_KEY``.
