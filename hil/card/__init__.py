@@ -1,0 +1,7 @@
+"""The very image in QEMU, its own U-Boot included: ``-M virt``, the card a virtio disk, the modems emulated outside.
+
+::
+
+    machine  one card, booted, cut and booted again; commands by ssh
+    cuts     what a power cut leaves of what was written
+"""
