@@ -148,8 +148,10 @@ def entries(record: bytes | memoryview | _Sectors, *, sectors: int | None = None
         if not plain or not (count or flags & Flags.FLUSH) or (sectors is not None and sector + count > sectors):
             raise NoRecord(f"no request at octet {at}: {sector}, {count}, {number:#x}, {inline}")
         entry = Entry(sector, count, flags, at + SECTOR)
-        yield entry
         at += SECTOR + entry.size
+        if at > size:
+            raise NoRecord(f"the data from octet {entry.data} on end too early")
+        yield entry
 
 
 def plan(requests: Iterable[Entry], rng: random.Random) -> Plan:
