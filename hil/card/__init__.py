@@ -1,6 +1,10 @@
-"""The SD image in QEMU: the very file that is flashed, booted by its own U-Boot script on ``-M virt``. See README.md.
+"""The very image in QEMU, its own U-Boot included: ``-M virt``, the card a virtio disk, the modems emulated outside.
 
 ::
 
-    machine  a card with that image in a machine: settings put on it, power, reset, ssh, its doors
+    machine  one card, booted, cut and booted again; commands by ssh
+    cuts     what a power cut leaves of what was written
+    tiny     a card of 64 MB whose kernels only say their name, for the boot script alone
+
+See README.md.
 """
