@@ -41,7 +41,9 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Locked", "Unaccounted", "licences", "notice", "read_lock", "sbom"]
+    from image.debian import Package
+
+__all__ = ["Unaccounted", "licences", "notice", "parts", "sbom"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 WHEELS: Final = ROOT / "uv.lock"
@@ -121,18 +123,6 @@ class Unaccounted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
-    """One line of ``packages.lock``."""
-
-    name: str
-    version: str
-    architecture: str
-    sha256: str
-    path: str
-    """Of the file in Debian's archive."""
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One thing that the image has."""
 
@@ -156,16 +146,9 @@ class Part:
     """The purls of others."""
 
 
-def read_lock(text: str) -> tuple[Locked, ...]:
-    """``packages.lock``: ``name version architecture sha256 path`` a line; ``#`` begins a comment."""
-    return tuple(
-        Locked(*line.split()) for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
-    )
-
-
 def sbom(
     root: Path,
-    lock: Sequence[Locked],
+    lock: Sequence[Package],
     *,
     version: str,
     epoch: int,
@@ -176,7 +159,7 @@ def sbom(
 
     Args:
         root: the tree of the built root.
-        lock: what it was built from.
+        lock: the packages that it was built from, and those of ``beside``.
         version: the image's.
         epoch: seconds since 1970 that the bill is dated with.
         beside: packages of the lock that are no part of the root, and where each one is unpacked.
@@ -216,7 +199,12 @@ def sbom(
 
 
 def notice(
-    root: Path, lock: Sequence[Locked], *, version: str, beside: Mapping[str, Path] | None = None, wheels: Path = WHEELS
+    root: Path,
+    lock: Sequence[Package],
+    *,
+    version: str,
+    beside: Mapping[str, Path] | None = None,
+    wheels: Path = WHEELS,
 ) -> str:
     """The same for people: each part with its licences, and where its source is. Raises what ``sbom`` does."""
     lines = [
@@ -236,7 +224,7 @@ def licences(
     root: Path,
     out: Path,
     *,
-    lock: Sequence[Locked],
+    lock: Sequence[Package],
     version: str,
     epoch: int,
     beside: Mapping[str, Path] | None = None,
@@ -262,7 +250,7 @@ def licences(
 
 
 def parts(
-    root: Path, lock: Sequence[Locked], *, beside: Mapping[str, Path] | None = None, wheels: Path = WHEELS
+    root: Path, lock: Sequence[Package], *, beside: Mapping[str, Path] | None = None, wheels: Path = WHEELS
 ) -> tuple[Part, ...]:
     """All that is in the image, in the order of their purls. Raises what ``sbom`` does."""
     site = _site(root)
@@ -273,7 +261,7 @@ def parts(
 # ----------------------------------------------------------------------------------------------------------- Debian
 
 
-def _debian(root: Path, lock: Sequence[Locked], beside: Mapping[str, Path]) -> Iterator[Part]:
+def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path]) -> Iterator[Part]:
     known = {(entry.name, entry.architecture): entry for entry in lock}
     installed = [
         paragraph
@@ -307,7 +295,7 @@ def _debian(root: Path, lock: Sequence[Locked], beside: Mapping[str, Path]) -> I
         yield _package({"Package": name, "Version": entry.version, "Architecture": entry.architecture}, entry, tree, ())
 
 
-def _package(said: Mapping[str, str], entry: Locked, tree: Path, needs: tuple[str, ...]) -> Part:
+def _package(said: Mapping[str, str], entry: Package, tree: Path, needs: tuple[str, ...]) -> Part:
     name, version = said["Package"], said["Version"]
     source = re.fullmatch(r"(\S+)(?: \((.*)\))?", said.get("Source", name))
     assert source
@@ -350,7 +338,7 @@ def _said(text: str) -> Iterator[str]:
 
 
 def _deb(name: str, version: str, architecture: str) -> str:
-    return f"pkg:deb/debian/{quote(name, safe='')}@{quote(version, safe='~')}?arch={architecture}&distro={DISTRO}"
+    return f"pkg:deb/debian/{quote(name, safe='')}@{quote(version, safe='~:')}?arch={architecture}&distro={DISTRO}"
 
 
 def _inside(root: Path, path: Path, depth: int = 16) -> Path | None:
