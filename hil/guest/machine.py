@@ -24,28 +24,23 @@ import asyncio
 import base64
 import itertools
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hil.guest.gpio import Lines
-from hil.rig.broker import free_port
+from hil.qemu import HOST, QEMU, Qemu
 from hil.rig.process import Child
 from hil.rig.waiting import Overdue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from hil.guest.build import Image
+    from hil.guest.gpio import Lines
 
 __all__ = ["HOST", "QEMU", "Done", "Failed", "Machine"]
 
-QEMU: Final = "qemu-system-aarch64"
-HOST: Final = "10.0.2.2"
-"""This host's 127.0.0.1 as the guest sees it (QEMU's user network)."""
 BOOT: Final = 300.0
 """Seconds until the guest is given up; it takes 30 to 60."""
 COMMAND: Final = 60.0
@@ -120,35 +115,6 @@ class _Agent:
             self._writer.close()
 
 
-class Qmp:
-    """QEMU's monitor, one command at a time."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def connect(cls, path: Path) -> Qmp:
-        self = cls(*await asyncio.open_unix_connection(path))
-        await self._reader.readline()
-        await self("qmp_capabilities")
-        return self
-
-    async def __call__(self, command: str, **arguments: Any) -> Any:
-        """The command's return value; events are passed over."""
-        self._writer.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        while line := await self._reader.readline():
-            answer = json.loads(line)
-            if "error" in answer:
-                raise AssertionError(f"QMP {command}: {answer['error']}")
-            if "return" in answer:
-                return answer["return"]
-        raise Overdue(f"QEMU ended before it answered {command}")
-
-    def close(self) -> None:
-        self._writer.close()
-
-
 class Machine:
     """One run of the guest.
 
@@ -162,38 +128,28 @@ class Machine:
     def __init__(self, image: Image, directory: Path, *, usb: int = 2, forward: Sequence[int] = (8080,)) -> None:
         self.image = image
         self.directory = directory
-        self.console = directory / "console.log"
-        self.ports = {port: free_port() for port in forward}
         self.kernel = ""
-        self.lines: Lines
-        self.qmp: Qmp
-        # paths of sockets are short: 107 octets
-        self._place = Path(tempfile.mkdtemp(prefix="guest-"))
-        self.sockets = [self._place / f"usb{number}" for number in range(usb)]
+        self.qemu = Qemu(directory, usb=usb, forward=forward)
+        self.ports = self.qemu.ports
+        self.sockets = self.qemu.sockets
         self._agent = _Agent()
-        self._child: Child | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """Its GPIO lines."""
+        return self.qemu.lines
 
     def _argv(self) -> list[str]:
-        place = self._place
-        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
-        argv = [
-            QEMU, "-M", "virt", "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "1024",
-            "-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{self.console}",
+        place = self.qemu.place
+        return [
+            "-no-reboot",
             "-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd), "-append", KERNEL,
             "-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,file={place}/disk.qcow2",
             "-device", "virtio-blk-pci,drive=disk",
-            "-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net,romfile=",
-            "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
+            "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,path={place}/agent",
             "-device", "virtserialport,chardev=agent,name=modemhub.agent",
-            "-qmp", f"unix:{place}/qmp,server=on,wait=off",
-            "-qtest", f"unix:{place}/qtest,server=on,wait=off", "-qtest-log", "none",
-            "-device", "qemu-xhci,id=usb",
         ]  # fmt: skip
-        for number, path in enumerate(self.sockets):
-            argv += ["-chardev", f"socket,id=usb{number},path={path},server=on,wait=off"]
-            argv += ["-device", f"usb-redir,chardev=usb{number},id=modem{number},bus=usb.0,port={number + 1}"]
-        return argv
 
     async def __aenter__(self) -> Self:
         try:
@@ -204,20 +160,20 @@ class Machine:
         return self
 
     async def _boot(self) -> None:
+        place = self.qemu.place
         disk = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.image.root)]
-        made = await Child.start("qemu-img", [*disk, self._place / "disk.qcow2"], log=self.directory / "qemu.log")
+        made = await Child.start("qemu-img", [*disk, place / "disk.qcow2"], log=self.directory / "qemu.log")
         if await made.ended():
             raise Overdue(f"qemu-img: {made.lines.items}")
-        await self._agent.listen(self._place / "agent")
-        self._child = child = await Child.start("qemu", self._argv(), log=self.directory / "qemu.log")
-        ended = asyncio.create_task(child.ended(within=BOOT))
+        await self._agent.listen(place / "agent")
+        await self.qemu.start(*self._argv())
+        assert self.qemu.child is not None
+        ended = asyncio.create_task(self.qemu.child.ended(within=BOOT))
         await asyncio.wait((self._agent.hello, ended), return_when=asyncio.FIRST_COMPLETED)
         if not self._agent.hello.done():
-            raise Overdue(f"the guest did not come up:\n{self.said()}\n{child.lines.items}")
+            raise Overdue(f"the guest did not come up:\n{self.qemu.said()}\n{self.qemu.child.lines.items}")
         ended.cancel()
         self.kernel = self._agent.hello.result()
-        self.qmp = await Qmp.connect(self._place / "qmp")
-        self.lines = await Lines.connect(self._place / "qtest", self.qmp)
 
     async def run(self, *argv: str, stdin: bytes = b"", check: bool = True, within: float = COMMAND) -> Done:
         """Run a command as root in the guest, to its end.
@@ -239,10 +195,6 @@ class Machine:
         """Run a line of shell; its output."""
         return (await self.run("sh", "-c", script, check=check, within=within)).out
 
-    def said(self) -> str:
-        """The end of the console."""
-        return "\n".join(self.console.read_text(errors="replace").splitlines()[-30:]) if self.console.exists() else ""
-
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -250,10 +202,4 @@ class Machine:
 
     async def _end(self) -> None:
         self._agent.close()
-        if hasattr(self, "lines"):
-            await self.lines.close()
-        if hasattr(self, "qmp"):
-            self.qmp.close()
-        if self._child is not None:
-            await self._child.stop()
-        shutil.rmtree(self._place, ignore_errors=True)
+        await self.qemu.close()

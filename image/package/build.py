@@ -33,7 +33,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -42,7 +41,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from image.building import Impossible, requirements, run, uv
+from image.building import Impossible, requirements, run, source_date, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,41 +70,6 @@ def version() -> str:
     """The version of this tree."""
     text: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return text
-
-
-def _epoch() -> int:
-    if given := os.environ.get("SOURCE_DATE_EPOCH"):
-        return int(given)
-    # a checkout may belong to somebody else: make run as root
-    argv = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Impossible("this is no git checkout: set SOURCE_DATE_EPOCH to the date that the package shall have")
-    return int(done.stdout)
-
-
-def _wheels(site: Path, architecture: str, scratch: Path) -> None:
-    site.mkdir(parents=True)
-    listed = scratch / "requirements.txt"
-    listed.write_bytes(requirements())
-    run(
-        [
-            uv(), "pip", "install", "--quiet", "--target", site, "--python-platform", ARCHITECTURES[architecture],
-            "--python-version", PYTHON, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
-            "--require-hashes", "--link-mode", "copy", "--requirements", listed,
-        ],
-        log=CACHE / "build.log", UV_CACHE_DIR=str(ROOT / ".cache" / "uv"),
-    )  # fmt: skip
-    # commands that start with the path of this machine's Python, and what is noted about them
-    shutil.rmtree(site / "bin", ignore_errors=True)
-    (site / ".lock").unlink(missing_ok=True)
-    for note in ("uv_cache.json", "REQUESTED"):
-        for file in site.glob(f"*.dist-info/{note}"):
-            file.unlink()
-    for record in site.glob("*.dist-info/RECORD"):
-        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not re.match(r"(\.\./|bin/)|.*/(uv_cache\.json|REQUESTED),", line)]
-        record.write_text("".join(kept), encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -206,7 +170,7 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     if not shutil.which("dpkg-deb"):
         raise Impossible("dpkg-deb is not installed: apt install dpkg")
     number = number or version()
-    epoch = _epoch()
+    epoch = source_date()
     for directory in (CACHE, into):
         directory.mkdir(parents=True, exist_ok=True)
     file = into / f"modemhub_{number}_{architecture}.deb"
@@ -215,7 +179,9 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
         _copy(HERE / "overlay", tree)
         for rules in sorted((ROOT / "udev").glob("*.rules")):
             shutil.copy(rules, tree / "usr/lib/udev/rules.d" / rules.name)
-        _wheels(tree / SITE, architecture, Path(scratch))
+        wheels(
+            requirements(), tree / SITE, platform=ARCHITECTURES[architecture], python=PYTHON, log=CACHE / "build.log"
+        )
         _copy(ROOT / "appliance", tree / SITE / "appliance")
         home = tree / HOME
         (home / "bin").mkdir()
