@@ -16,15 +16,19 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.card.cuts import SECTOR, Disk, Loss, drop
 from hil.card.machine import CardMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["DATA", "FAT", "SLOT_A", "SLOT_B", "Fragile", "examine", "needed", "untouched"]
+    from hil.card.cuts import Entry
+
+__all__ = ["DATA", "FAT", "SLOT_A", "SLOT_B", "Fragile", "examine", "needed", "untouched", "writers"]
 
 FAT, SLOT_A, SLOT_B, DATA = range(4)
 """The partitions, in their order on the card."""
@@ -33,6 +37,8 @@ DATABASE: Final = "/modemhub/modemhub.db"
 POWER_OFF: Final = 120.0
 """Seconds until a machine that was told to shut down has to be off."""
 PIECE: Final = 1 << 20
+BLOCK: Final = 4096
+"""Octets of a block of the data partition."""
 COMMANDS: Final = ("e2fsck", "debugfs", "fsck.vfat", "qemu-img")
 
 
@@ -139,6 +145,42 @@ def _database(data: Path, copy: Path) -> list[str]:
         except sqlite3.DatabaseError as error:
             found = [str(error)]
     return [] if found == ["ok"] else [f"the database: {found}"]
+
+
+def writers(card: Path, requests: Iterable[Entry], scratch: Path) -> Counter[str]:
+    """Who wrote how many octets: a file of the data partition, its journal or its other structures, or a partition."""
+    told: Counter[str] = Counter()
+    places = [_partition(card, number) for number in range(4)]
+    blocks: Counter[int] = Counter()
+    for entry in requests:
+        at, size = entry.sector * SECTOR, entry.count * SECTOR
+        number = next((n for n, (start, length) in enumerate(places) if start <= at < start + length), None)
+        if number == DATA:
+            blocks.update(range((at - places[DATA][0]) // BLOCK, (at + size - 1 - places[DATA][0]) // BLOCK + 1))
+        elif size:
+            told["outside of all partitions" if number is None else f"partition {number + 1}"] += size
+    data = scratch / "data.img"
+    _extract(card, DATA, data)
+    try:
+        inodes = _asked(data, "icheck", blocks)
+        names = _asked(data, "ncheck", {inode for inode in inodes.values() if inode.isdigit()})
+    finally:
+        data.unlink()
+    for block, times in blocks.items():
+        inode = inodes.get(str(block), "")
+        name = {"8": "the journal"}.get(inode) or names.get(inode) or "structures of the file system"
+        told[name] += times * BLOCK
+    return told
+
+
+def _asked(data: Path, question: str, about: Iterable[object]) -> dict[str, str]:
+    """What debugfs says of each in two columns; the second as a path, where it is one."""
+    lines: list[str] = []
+    words = list(map(str, about))
+    for start in range(0, len(words), 1000):
+        argv = ["debugfs", "-R", " ".join((question, *words[start : start + 1000])), str(data)]
+        lines += subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    return dict(line.split("\t", 1) for line in lines if "\t" in line)
 
 
 def untouched(card: Path, image: Path, number: int) -> bool:

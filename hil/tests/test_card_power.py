@@ -143,7 +143,7 @@ class Books:
                     await self._ask(client, command)
         deadline = time.monotonic() + SETTLED
         while True:
-            found = {message["id"]: message for message in await door.all_of("/api/v1/messages", cursor="cursor")}
+            found = {message["id"]: message for message in await door.all_of("/api/v1/messages", cursor="before")}
             told = {(self.wanted[key]["to"], self.wanted[key]["text"]): found[n] for key, n in self.accepted.items()}
             inbox = await door.all_of("/api/v1/inbox", cursor="since_seq")
             open_ = [f"{key}: {message['state']}" for key, message in told.items() if message["state"] not in LAST]
