@@ -66,7 +66,7 @@ DATA_SIZE: Final = 64 * MEBI
 UUIDS: Final = {"root": "6d6f6465-6d68-7562-0000-000000000001", "data": "6d6f6465-6d68-7562-0000-000000000004"}
 DATA: Final = {
     # directory: mode, owner (names of the root's own)
-    "device": (0o700, "root"),
+    "device": (0o711, "root"),
     "updates": (0o700, "root"),
     "systemd": (0o755, "root"),
     "modemhub": (0o700, "modemhub"),
@@ -343,6 +343,8 @@ def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
         debian.in_tools(argv, binds=[fresh, HERE], log=log)
     script = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "modemhub", "-d", HERE / "boot.cmd"]
     debian.in_tools([*script, tree / "boot.scr"], binds=[fresh, HERE], log=log, SOURCE_DATE_EPOCH=str(epoch))
+    environment = ["mkenvimage", "-s", "0x4000", "-o", tree / "uboot.env", HERE / "uboot-env.txt"]
+    debian.in_tools(environment, binds=[fresh, HERE], log=log)
     text = (HERE / "modemhub.toml").read_text(encoding="utf-8")
     (tree / "modemhub.toml").write_text(text, encoding="utf-8", newline="\r\n")  # read in Windows' editor
     _touch(tree, epoch)
