@@ -4,6 +4,8 @@ Promise: what comes out is checked as a device checks it before it is handed out
 the image, for signing code. The slot image in it is the card's own, octet for octet; the manifest says its version,
 its build, and which hubs can read the journal that this one writes.
 
+What a bundle says of its version and build is read out of the image in it, so the two cannot differ.
+
 What it does not do: it makes no release authority (README.md tells how, on a machine that is on no network), and the
 same inputs do not give the same octets: RAUC salts the hash tree anew each time, and a signature has its time in it and
 is itself random. The image in it, its digest in the manifest, and the size are the same.
@@ -14,10 +16,11 @@ Theory of operation. Two keys sign under two regimes::
                                                 PKCS#11 URL, and then stays in its token
     MODEMHUB_UPDATE_KEYRING                     the authorities that the image trusts, one PEM file, one or several
 
-    none of them set                            an authority of this checkout's own, made once below .cache/image/keys,
+    none of them                                an authority of this checkout's own, made once below .cache/image/keys,
                                                 for development: an image trusts only it, and the build says so
 
-``python -m image.update.bundle ROOT.EXT4 --version V --build B`` makes one by hand.
+The options ``--key`` and ``--certificate`` of ``python -m image.card`` stand in for the first two.
+``python -m image.update.bundle ROOT.EXT4`` makes a bundle by hand.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from image.building import Impossible, say, source_date
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Signer", "announce", "authority", "build", "keyring", "signer"]
+__all__ = ["Authority", "announce", "authority", "build"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEYS: Final = ROOT / ".cache" / "image" / "keys"
@@ -59,31 +62,72 @@ SIGNER_END: Final = dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class Authority:
     """What signs, and what is trusted."""
 
     key: str
-    """A file, or a PKCS#11 URL."""
-    certificate: Path
-    keyring: Path
-    development: bool = False
+    """A file, or a PKCS#11 URL; empty: images can be built here, no bundles."""
+    certificate: Path | None
+    """The signer's, for signing code."""
+    trusted: Path
+    """PEM; the authorities above it."""
+
+    @property
+    def keyring(self) -> bytes:
+        """What the image trusts."""
+        return self.trusted.read_bytes()
 
 
 # -------------------------------------------------------------------------------------------------------------- keys
 
 
-def authority(directory: Path = KEYS) -> Signer:
-    """The development authority, made if it is not there: its certificate is the keyring, its signer's key signs."""
-    directory = directory.resolve()
-    made = Signer(
-        str(directory / "signer.key"), directory / "signer.pem", directory / "authority.pem", development=True
+def authority(
+    key: Path | str | None = None, certificate: Path | None = None, *, environment: Mapping[str, str] = os.environ
+) -> Authority:
+    """What signs by the options, else by the environment, else for development.
+
+    Raises:
+        Impossible: only a part is named, or a file is not there.
+    """
+    named = {
+        "MODEMHUB_UPDATE_KEY": str(key or environment.get("MODEMHUB_UPDATE_KEY", "")),
+        "MODEMHUB_UPDATE_CERT": str(certificate or environment.get("MODEMHUB_UPDATE_CERT", "")),
+        "MODEMHUB_UPDATE_KEYRING": environment.get("MODEMHUB_UPDATE_KEYRING", ""),
+    }
+    signs, shows, trusted = named.values()
+    if not any(named.values()):
+        say("development: this image trusts only the authority of this checkout (.cache/image/keys). It is no release")
+        return development()
+    if not trusted or bool(signs) != bool(shows):
+        missing = [name for name, value in named.items() if not value]
+        raise Impossible(f"for a release, set {' and '.join(missing)} too (image/update/README.md)")
+    files = [path for path in (signs, shows, trusted) if path and not path.startswith("pkcs11:")]
+    if lost := [path for path in files if not Path(path).is_file()]:
+        raise Impossible(f"not there: {', '.join(lost)}")
+    return Authority(
+        signs if signs.startswith("pkcs11:") or not signs else str(Path(signs).resolve()),
+        Path(shows).resolve() if shows else None,
+        Path(trusted).resolve(),
     )
-    if made.keyring.exists():
+
+
+def development(directory: Path = KEYS) -> Authority:
+    """The authority of this checkout, made if it is not there.
+
+    Raises:
+        Impossible: the package that makes keys is missing.
+    """
+    directory = directory.resolve()
+    made = Authority(str(directory / "signer.key"), directory / "signer.pem", directory / "authority.pem")
+    if made.trusted.exists():
         return made
-    from cryptography import x509  # noqa: PLC0415 - only for the first build
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: PLC0415
+    try:
+        from cryptography import x509  # noqa: PLC0415 - only for the first build
+        from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: PLC0415
+    except ImportError as error:
+        raise Impossible(f"keys cannot be made: {error}; make setup fetches what is missing") from error
 
     def named(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
@@ -132,47 +176,6 @@ def authority(directory: Path = KEYS) -> Signer:
     return made
 
 
-def signer(environment: Mapping[str, str] = os.environ) -> Signer:
-    """What signs by the environment, or the development authority.
-
-    Raises:
-        Impossible: only a part is named, or a file is not there.
-    """
-    names = ("MODEMHUB_UPDATE_KEY", "MODEMHUB_UPDATE_CERT", "MODEMHUB_UPDATE_KEYRING")
-    key, certificate, trusted = (environment.get(name, "") for name in names)
-    if not (key or certificate or trusted):
-        return authority()
-    missing = [name for name, value in zip(names, (key, certificate, trusted), strict=True) if not value]
-    if missing:
-        raise Impossible(f"for a release, set {' and '.join(missing)} too (image/update/README.md)")
-    lost = [path for path in (certificate, trusted) if not Path(path).is_file()]
-    if not key.startswith("pkcs11:") and not Path(key).is_file():
-        lost.insert(0, key)
-    if lost:
-        raise Impossible(f"not there: {', '.join(lost)}")
-    return Signer(
-        key if key.startswith("pkcs11:") else str(Path(key).resolve()),
-        Path(certificate).resolve(),
-        Path(trusted).resolve(),
-    )
-
-
-def keyring(environment: Mapping[str, str] = os.environ) -> bytes:
-    """The authorities that the image trusts; an image can be built where no key is.
-
-    Raises:
-        Impossible: the file that is named is not there.
-    """
-    named = environment.get("MODEMHUB_UPDATE_KEYRING")
-    if named:
-        if not Path(named).is_file():
-            raise Impossible(f"not there: {named}")
-        return Path(named).read_bytes()
-    trusted = authority()
-    say("development: this image trusts only the authority of this checkout (.cache/image/keys). No release!")
-    return trusted.keyring.read_bytes()
-
-
 # ------------------------------------------------------------------------------------------------------------ bundle
 
 
@@ -215,13 +218,28 @@ check-purpose=codesign
 """
 
 
+def image_of(root: Path) -> dict[str, str]:
+    """``/etc/modemhub-image`` of a slot's image.
+
+    Raises:
+        Impossible: it has none.
+    """
+    place = root.resolve().parent
+    with tempfile.TemporaryDirectory(dir=place, prefix=".bundle.") as scratch:
+        file = Path(scratch) / "image"
+        argv: list[str | Path] = ["debugfs", "-R", f"dump /etc/modemhub-image {file}", root.resolve()]
+        debian.in_tools(argv, binds=[place], log=_log())
+        if not file.exists() or not file.stat().st_size:
+            raise Impossible(f"{root} is no slot of ours: it has no /etc/modemhub-image")
+        return dict(line.split("=", 1) for line in file.read_text(encoding="utf-8").splitlines() if "=" in line)
+
+
 def build(
     root: Path,
+    by: Authority,
+    out: Path,
     *,
-    version: str,
-    build: str,
-    into: Path = DIST,
-    by: Signer | None = None,
+    version: str | None = None,
     compatible: str = COMPATIBLE,
     check: bool = True,
 ) -> Path:
@@ -229,46 +247,58 @@ def build(
 
     Args:
         root: the image, ext4.
-        version: of what is in it.
-        build: its build's name; the same version is only installed over another build.
-        into: the directory of the bundle.
-        by: what signs; None: what the environment says.
+        by: what signs.
+        out: the bundle.
+        version: what the image must say that it is; None: whatever it says.
         compatible: the board; another one is for tests.
         check: see that a device would trust it; False is for tests.
 
     Raises:
-        Impossible: the tools are missing, or the certificate does not sign code under the keyring.
+        Impossible: the tools are missing, the image is something else, or the certificate does not sign code under
+            the authorities that are trusted.
     """
-    by = by or signer()
-    into.mkdir(parents=True, exist_ok=True)
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    bundle = into.resolve() / f"modemhub-{version}-{compatible.removeprefix('modemhub-')}.raucb"
-    bundle.unlink(missing_ok=True)
-    binds = [into.resolve(), by.certificate.parent, by.keyring.parent]
-    if not by.key.startswith("pkcs11:"):
-        binds.append(Path(by.key).parent)
+    if not by.key or by.certificate is None:
+        raise Impossible("there is no key to sign the bundle with: set MODEMHUB_UPDATE_KEY and MODEMHUB_UPDATE_CERT")
+    image = image_of(root)
+    if version not in {None, image.get("VERSION")}:
+        raise Impossible(f"{root} is version {image.get('VERSION')}, and {version} was asked for")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
+    out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=root.resolve().parent, prefix=".bundle.") as scratch:
         place = Path(scratch)
         (place / "in").mkdir()
         (place / "in/rootfs.ext4").hardlink_to(root.resolve())
-        text = manifest(version=version, build=build, compatible=compatible, schema=schemas())
+        text = manifest(version=image["VERSION"], build=image["BUILD"], compatible=compatible, schema=schemas())
         (place / "in/manifest.raucm").write_text(text, encoding="utf-8")
-        binds = sorted({*binds, place})
-        debian.in_tools(
-            [
-                "rauc", f"--cert={by.certificate}", f"--key={by.key}", "bundle", f"--mksquashfs-args={SQUASH}",
-                place / "in", bundle,
-            ],
-            binds=binds, log=LOG, SOURCE_DATE_EPOCH=str(source_date()),
-        )  # fmt: skip
+        places = {out.parent, place, by.certificate.parent, by.trusted.parent}
+        if not by.key.startswith("pkcs11:"):
+            places.add(Path(by.key).parent)
+        binds = sorted(places)
+        squash = f"--mksquashfs-args={SQUASH}"
+        argv: list[str | Path] = [
+            "rauc",
+            f"--cert={by.certificate}",
+            f"--key={by.key}",
+            "bundle",
+            squash,
+            place / "in",
+            out,
+        ]
+        debian.in_tools(argv, binds=binds, log=_log(), SOURCE_DATE_EPOCH=str(source_date()))
         if check:
-            (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.keyring), encoding="utf-8")
+            (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.trusted), encoding="utf-8")
             try:
-                debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", bundle], binds=binds, log=LOG)
+                debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", out], binds=binds, log=_log())
             except Impossible as error:
-                bundle.unlink(missing_ok=True)
+                out.unlink(missing_ok=True)
                 raise Impossible(f"no device with this keyring would take the bundle: {error}") from error
-    return bundle
+    return out
+
+
+def _log() -> Path:
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    return LOG
 
 
 def announce(bundle: Path, *, version: str, notes: str = "", min_version: str = "") -> Path:
@@ -289,18 +319,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 made, 1 impossible here."""
     parser = argparse.ArgumentParser(prog="python -m image.update.bundle", description="Make an update bundle.")
     parser.add_argument("root", type=Path, metavar="ROOT.EXT4", help="the slot's image")
-    parser.add_argument("--version", required=True)
-    parser.add_argument("--build", required=True, help="the build's name, BUILD of the image's /etc/modemhub-image")
     parser.add_argument("--into", type=Path, default=DIST, metavar="DIR", help="where to (default: dist)")
     parser.add_argument("--notes", default="", help="what is new, for the index")
     parser.add_argument("--min-version", default="", help="an older one must be brought to something between first")
     given = parser.parse_args(argv)
     try:
-        bundle = build(given.root, version=given.version, build=given.build, into=given.into)
+        by = authority()
+        version = image_of(given.root)["VERSION"]
+        bundle = build(given.root, by, given.into / f"modemhub-{version}-{BOARD}.raucb")
     except Impossible as error:
         print(f"image.update.bundle: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 1
-    index = announce(bundle, version=given.version, notes=given.notes, min_version=given.min_version)
+    index = announce(bundle, version=version, notes=given.notes, min_version=given.min_version)
     print(f"{bundle}\n{index}")  # noqa: T201 - its answer
     return 0
 
