@@ -18,8 +18,9 @@ Theory of operation. The package's tree is made below ``.cache/package``::
         lib/python3.13/site-packages              the wheels and ``appliance``
     /usr/share/doc/modemhub                       README, licences, changelog
 
-Then every date becomes that of the last commit (``SOURCE_DATE_EPOCH``, if set, instead), every mode is decided here and
-not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes root the owner.
+Then every date becomes that of the last commit to any of it (``SOURCE_DATE_EPOCH``, if set, instead), every mode is
+decided here and not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes
+root the owner.
 
 ``python -m image.package.build`` builds for both architectures and prints the files.
 """
@@ -96,7 +97,7 @@ def _licences(site: Path) -> Iterator[tuple[str, str, str]]:
 def _documents(tree: Path, number: str, date: datetime) -> None:
     doc = tree / DOC
     doc.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE.parent / "README.md", doc / "README.md")
+    shutil.copy(HERE / "README.md", doc / "README.md")
     lines = (f" {name} {number}: {licence}" for name, number, licence in _licences(tree / SITE))
     head = (HERE / "debian/copyright").read_text(encoding="utf-8")
     (doc / "copyright").write_text(head + "\n".join((*lines, "")), encoding="utf-8")
@@ -170,7 +171,7 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     if not shutil.which("dpkg-deb"):
         raise Impossible("dpkg-deb is not installed: apt install dpkg")
     number = number or version()
-    epoch = source_date()
+    epoch = source_date("appliance", "udev", "image", "uv.lock")
     for directory in (CACHE, into):
         directory.mkdir(parents=True, exist_ok=True)
     file = into / f"modemhub_{number}_{architecture}.deb"
