@@ -9,8 +9,8 @@ Promise
 Theory of operation
     The file is the whole truth: what is no longer in it is no longer set, but a secret whose place holds ``KEPT`` stays
     as it is. Steps, each durable before the next: secrets and settings are kept (``kept``); ``card.toml``, the file as
-    it shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is known:
-    nothing is imported to look at it again. Taking the same file twice is taking it once.
+    it shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is
+    known: nothing is imported to look at it again. Taking the same file twice is taking it once.
 
     No file on the card: the last settings stay, and where there are some, the card gets its file again, as nobody can
     change what is not there. The same for a file that a power cut left empty or full of NULs.

@@ -9,8 +9,8 @@ FAT partition as it is: it has no secrets, and who wants other settings writes o
 
 Theory of operation. The request is a file on the FAT partition, whoever makes it: a person with a computer
 (``factory-reset``, or ``factory-reset.txt`` as Windows has it), the verb ``reset``, or the jumper (``gesture``). The
-verb ``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system with
-its directories, says so on the card, and takes the request away last of all.
+verb ``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system
+with its directories, says so on the card, and takes the request away last of all.
 """
 
 from __future__ import annotations
