@@ -180,3 +180,12 @@ def test_ssh_needs_a_key_and_host_keys_last(place: Place, machine: Machine) -> N
     settings(place, f"[system]\nssh_keys = ['{KEY}']")
     start(place, machine)
     assert (place.host_keys / "ssh_host_ed25519_key").read_bytes() == key
+
+
+def test_updates_come_when_it_was_said(place: Place, machine: Machine) -> None:
+    settings(place, "[update]\nwindow = '22:30-01:00'")
+    start(place, machine)
+    assert "OnCalendar=*-*-* 22:30:00" in (text(place, "/run/systemd/system/modemhub-update.timer.d/window.conf") or "")
+    assert machine.said.count(["systemctl", "daemon-reload"]) == 1
+    start(place, machine)
+    assert machine.said.count(["systemctl", "daemon-reload"]) == 1

@@ -112,12 +112,20 @@ def test_the_last_partition_grows_once(tmp_path: Path) -> None:
     partx.chmod(0o755)
     script = tmp_path / "grow"
     source = (OVERLAY / "usr/lib/modemhub-device/grow").read_text(encoding="utf-8")
-    script.write_text(source.replace("/sys/class/block", str(sysfs)), encoding="utf-8")
+    (sysfs / "sdx/sdx1").mkdir()
+    for theirs, ours in (
+        ("/sys/dev/block/$(mountpoint -d /)", str(sysfs / "sdx/sdx1")),
+        ("/sys/class/block", str(sysfs)),
+        ("/dev/$disk", str(disk)),
+    ):
+        assert theirs in source
+        source = source.replace(theirs, ours)
+    script.write_text(source, encoding="utf-8")
     environment = {"PATH": f"{tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
     def ran() -> str:
         before = disk.stat().st_mtime_ns
-        subprocess.run(["sh", script, disk, "2"], env=environment, check=True)
+        subprocess.run(["sh", script, "2"], env=environment, check=True)
         dump = subprocess.run([tool("sfdisk"), "-d", disk], capture_output=True, text=True, check=True).stdout
         assert (disk.stat().st_mtime_ns != before) is (not told)
         return dump

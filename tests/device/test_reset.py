@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from image.device import kept
 from image.device.gesture import CALM, HELD, RELEASED, Gesture, Pull, Verdict
-from image.device.reset import DONE, ask, watch, wipe
+from image.device.reset import DONE, ask, data_partition, watch, wipe
 from image.device.rim import Failed
 
 if TYPE_CHECKING:
@@ -21,6 +22,29 @@ if TYPE_CHECKING:
     from tests.device.conftest import Machine
 
 STEP = 0.05
+ROOT = os.makedev(179, 2)
+
+
+@pytest.fixture(autouse=True)
+def _disk(place: Place) -> None:
+    """A card with four partitions, and a stick that was flashed with the same image."""
+    for disk, number in (("mmcblk0", 179), ("sda", 8)):
+        for part in range(1, 5):
+            name = f"{disk}p{part}" if disk == "mmcblk0" else f"{disk}{part}"
+            directory = place.at(f"/sys/devices/{disk}/{name}")
+            directory.mkdir(parents=True)
+            (directory / "partition").write_text(f"{part}\n", encoding="ascii")
+            link = place.at(f"/sys/dev/block/{number}:{part}")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(directory)
+
+
+def test_another_disk_of_the_same_image_is_not_touched(place: Place) -> None:
+    assert data_partition(place, os.makedev(8, 3)) == place.at("/dev/sda4")
+    assert data_partition(place, ROOT) == place.at("/dev/mmcblk0p4")
+    place.at("/sys/dev/block/0:25").symlink_to(place.at("/sys/devices"))
+    with pytest.raises(Failed):
+        data_partition(place, os.makedev(0, 25))
 
 
 def did(machine: Machine) -> list[str]:
@@ -30,23 +54,23 @@ def did(machine: Machine) -> list[str]:
 @pytest.mark.parametrize("name", ["factory-reset", "FACTORY-RESET", "Factory-Reset.txt", "factory-reset.TXT"])
 def test_a_file_asks_for_it(place: Place, machine: Machine, name: str) -> None:
     (place.fat / name).touch()
-    assert wipe(place, command=machine) == 0
+    assert wipe(place, root=ROOT, command=machine) == 0
     assert [path.name for path in place.fat.iterdir()] == [DONE]
     (made,) = [words for words in machine.said if words[0] == "mke2fs"]
-    assert made[-1] == str(place.at("/dev/modemhub/data"))
+    assert made[-1] == str(place.at("/dev/mmcblk0p4"))
     assert did(machine).index("blkdiscard") < did(machine).index("mke2fs")
 
 
 @pytest.mark.parametrize("name", ["factory-reset-done.txt", "factory-reset.zip", "my factory-reset", "reset"])
 def test_nothing_else_does(place: Place, machine: Machine, name: str) -> None:
     (place.fat / name).touch()
-    assert wipe(place, command=machine) == 0
+    assert wipe(place, root=ROOT, command=machine) == 0
     assert machine.said == []
 
 
 def test_the_verb_asks_for_it(place: Place, machine: Machine) -> None:
     assert ask(place, command=machine) == 0
-    wipe(place, command=machine)
+    wipe(place, root=ROOT, command=machine)
     assert "mke2fs" in did(machine)
 
 
@@ -55,17 +79,17 @@ def test_what_fails_stays_asked_for(place: Place, machine: Machine, step: str) -
     (place.fat / "factory-reset").touch()
     machine.answers[step] = Failed("the power is cut")
     with pytest.raises(Failed):
-        wipe(place, command=machine)
+        wipe(place, root=ROOT, command=machine)
     assert (place.fat / "factory-reset").exists()
     machine.answers[step] = ""
-    wipe(place, command=machine)
+    wipe(place, root=ROOT, command=machine)
     assert not (place.fat / "factory-reset").exists()
 
 
 def test_a_card_without_discard_is_wiped_too(place: Place, machine: Machine) -> None:
     (place.fat / "factory-reset").touch()
     machine.answers["blkdiscard"] = Failed("blkdiscard: not supported")
-    assert wipe(place, command=machine) == 0
+    assert wipe(place, root=ROOT, command=machine) == 0
     assert "mke2fs" in did(machine)
 
 
