@@ -93,11 +93,15 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
         with part("SSH's keys"):
             if device.system.ssh_keys:
                 _host_keys(place, command)
+        with part("what is derived from the settings"):  # first of all without the broker, whose keys take their time
+            refresh(place)
+        made = False
         with part("the broker"):
             if broker_runs(kept.settings, device):
-                broker.prepare(place, kept.settings, device, year=now().year, command=command)
-        with part("what is derived from the settings"):
-            refresh(place)
+                made = broker.prepare(place, kept.settings, device, year=now().year, command=command)
+        with part("what is derived from the settings and the broker's keys"):
+            if made:
+                refresh(place)
         with part("the time for updates"):
             _window(place, device, command)
         with part("the hostname"):
