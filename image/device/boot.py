@@ -49,6 +49,9 @@ DIRECTORIES: Final = {
 AUTHORITY: Final = "modemhub-ca.crt"
 """On the card: what clients verify the broker by."""
 
+CLAIM: Final = "CLAIM.txt"
+"""On the card: how to become the owner."""
+
 
 WINDOW: Final = "/run/systemd/system/modemhub-update.timer.d/window.conf"
 
@@ -109,6 +112,8 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
         with part("the card"):
             written.enter_context(_once(fat, board, complaints, troubles))
             _authority(place, fat, kept, device)
+            if not place.hub_claim.exists() and fat.find(CLAIM) is not None:  # the power was cut as it went
+                fat.remove(CLAIM)
         board.tell("settings", complaints)
         board.tell("device", troubles)
     return 0
