@@ -15,7 +15,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -45,13 +45,13 @@ class Facts:
         claimed: somebody owns the hub.
         host_keys: there are keys for the SSH server.
         broker_password: of the hub's account at the broker on the device; None: it has none, so it does not run.
-        adopted: tokens of the file were given to the hub once, so that it must hear of their end.
+        adopted: the tokens that the hub got already, as digests and scopes by name.
     """
 
     claimed: bool = False
     host_keys: bool = True
     broker_password: str | None = None
-    adopted: bool = False
+    adopted: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +171,13 @@ def _at(content: Any, path: tuple[str, ...]) -> Any:
 
 
 def _tokens(device: Device, facts: Facts) -> Iterator[File]:
-    if not device.tokens and not facts.adopted:
-        return
     wanted = {
-        name: {"digest": each.token.removeprefix("sha256:"), "scopes": list(each.scopes)}
+        name: {"digest": each.token.removeprefix("sha256:"), "scopes": sorted(each.scopes)}
         for name, each in device.tokens.items()
         if each.token and each.scopes
     }
-    yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o640, "root:modemhub")
+    if wanted != facts.adopted:  # as it takes a small Pi seconds, before the hub may start
+        yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o640, "root:modemhub")
 
 
 # ---------------------------------------------------------------- network
