@@ -1,4 +1,4 @@
-"""What is published of a card, below ``dist/``: the packed image with its sums, the update bundle, and what is told of both.
+"""What is published of a card, below ``dist/``.
 
 ::
 
