@@ -1,10 +1,10 @@
-"""The very image in QEMU, its own U-Boot included: ``-M virt``, the card a virtio disk, the modems emulated outside.
+"""The SD image in QEMU: the very file that is flashed, booted by its own U-Boot script on ``-M virt``. See README.md.
 
 ::
 
-    machine  one card, booted, cut and booted again; commands by ssh
+    machine  a card with that image in a machine: settings put on it, power, reset, ssh, its doors
+    tiny     the least card that the U-Boot script boots
     cuts     what a power cut leaves of what was written
-    tiny     a card of 64 MB whose kernels only say their name, for the boot script alone
-
-See README.md.
+    house    the clients of the device, by HTTPS and by its broker
+    power    a card in a machine whose power is cut in earnest, and how the card is examined afterwards
 """

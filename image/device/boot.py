@@ -49,13 +49,13 @@ AUTHORITY: Final = "modemhub-ca.crt"
 """On the card: what clients verify the broker by."""
 
 
-def prepare_data(data: Path) -> None:
-    """Have the directories of /data."""
+def prepare_data(data: Path, *, real: bool) -> None:
+    """Have the directories of /data; ``real``: with the users of the device."""
     for name, (owner, mode) in DIRECTORIES.items():
         path = data / name
         path.mkdir(exist_ok=True)
         path.chmod(mode)
-        if os.geteuid() == 0:
+        if real:
             with contextlib.suppress(KeyError):  # a root without Mosquitto
                 os.chown(path, *ids(owner))
 
@@ -76,7 +76,7 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
 
     with contextlib.ExitStack() as written:
         with part("the directories of the data partition"):
-            prepare_data(place.data)
+            prepare_data(place.data, real=place.real)
         complaints: tuple[str, ...] = ()
         with part("the settings file"):
             taken = take(place, fat)
@@ -165,7 +165,7 @@ def refresh(place: Place) -> set[Path]:
     for file in files:
         path = place.at(file.path.as_posix())
         try:
-            if _put(file, path):
+            if _put(file, path, real=place.real):
                 changed.add(Path(file.path))
         except (OSError, KeyError) as error:
             log.exception("%s", path)
@@ -182,7 +182,7 @@ def refresh(place: Place) -> set[Path]:
     return changed
 
 
-def _put(file: File, path: Path) -> bool:
+def _put(file: File, path: Path, *, real: bool) -> bool:
     if file.link is not None:
         return link(path, file.link)
-    return write(path, file.content, file.mode, owner=file.owner, durable=False)
+    return write(path, file.content, file.mode, owner=file.owner if real else None, durable=False)

@@ -40,7 +40,13 @@ def authority(place: Place) -> bytes | None:
 
 
 def prepare(
-    place: Place, settings: Mapping[str, Any], device: Device, *, year: int, command: Command = run, script: Path = SCRIPT
+    place: Place,
+    settings: Mapping[str, Any],
+    device: Device,
+    *,
+    year: int,
+    command: Command = run,
+    script: Path = SCRIPT,
 ) -> bool:
     """Have the broker's keys and accounts as the settings say; whether anything was done.
 
@@ -58,7 +64,7 @@ def prepare(
     state = place.at("/var/lib/mosquitto")
     place.broker.mkdir(parents=True, exist_ok=True)
     place.broker.chmod(0o755)
-    base = [sys.executable, "-I", script, "--conf", place.broker, "--state", state]
+    base: list[str | Path] = [sys.executable, "-I", script, "--conf", place.broker, "--state", state]
     command([*base, "init", *_options(settings, device)])
     before = [name for name in made.get("accounts", []) if name not in device.broker.accounts]
     write(note, json.dumps({"accounts": sorted({*before, *device.broker.accounts})}).encode())  # whatever comes now

@@ -2,14 +2,14 @@
 
 Promise
     What is in force is what was taken last. A file that is not right changes nothing, and all that is wrong with it is
-    told. A power cut at any step leaves the old settings or the new ones, and the next boot goes on from there. After
+    told. A power cut at any step leaves the old settings or the new ones, and the next boot goes on from there. When
     it was taken, no secret stands in the file any more: :data:`~.settings.KEPT` stands in its place, its owner's
     comments, order and line ends stay.
 
 Theory of operation
     The file is the whole truth: what is no longer in it is no longer set, but a secret whose place holds ``KEPT`` stays
-    as it is. Steps, each durable before the next: secrets and settings are kept (``kept``); ``card.toml``, the file as it
-    shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is known:
+    as it is. Steps, each durable before the next: secrets and settings are kept (``kept``); ``card.toml``, the file as
+    it shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is known:
     nothing is imported to look at it again. Taking the same file twice is taking it once.
 
     No file on the card: the last settings stay, and where there are some, the card gets its file again, as nobody can
@@ -76,19 +76,19 @@ def take(place: Place, fat: Fat) -> Taken:
     kept = Kept.read(place)
     try:
         content = parsed(text)
-        whole, missing = filled(content, kept.secrets)
-        complaints = [
-            f'{".".join(path)}: nothing is kept on the device for it: write the secret in the place of "{KEPT}"'
-            for path in missing
-        ]
-        try:
-            check({**whole}, text)
-        except Wrong as wrong:
-            raise Wrong([*complaints, *wrong.complaints]) from None
-        if complaints:
-            raise Wrong(complaints)
-    except (NotToml, Wrong) as wrong:
+    except NotToml as wrong:
         return Taken(complaints=tuple(wrong.complaints))
+    whole, missing = filled(content, kept.secrets)
+    complaints = [
+        f'{".".join(path)}: nothing is kept on the device for it: write the secret in the place of "{KEPT}"'
+        for path in missing
+    ]
+    try:
+        check(whole, text)
+    except Wrong as wrong:
+        complaints += wrong.complaints
+    if complaints:
+        return Taken(complaints=tuple(dict.fromkeys(complaints)))
     settings, secrets = split(whole)
     changed = (settings, secrets) != (kept.settings, kept.secrets)
     if changed or read(place.device / "settings.toml") is None:

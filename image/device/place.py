@@ -14,6 +14,11 @@ class Place:
 
     root: Path = Path("/")
 
+    @property
+    def real(self) -> bool:
+        """Whether this is the device itself: only there files are given to its users."""
+        return self.root == Path("/")
+
     def at(self, path: str | Path) -> Path:
         """An absolute path of the device, here."""
         return self.root / str(path).lstrip("/")

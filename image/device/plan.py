@@ -177,7 +177,7 @@ def _tokens(device: Device, facts: Facts) -> Iterator[File]:
         for name, each in device.tokens.items()
         if each.token and each.scopes
     }
-    yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o600)
+    yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o640, "root:modemhub")
 
 
 # ---------------------------------------------------------------- network
@@ -214,7 +214,7 @@ def _network(device: Device) -> Iterator[File]:
     wireless = bool(device.wifi.ssid)
     yield _file(
         "/run/systemd/network/10-modemhub-modems.network",
-        f"# The network interfaces of modems are left alone.\n[Match]\nDriver={MODEM_DRIVERS}\n\n[Link]\nUnmanaged=yes\n",
+        f"# Modems' network interfaces are left alone.\n[Match]\nDriver={MODEM_DRIVERS}\n\n[Link]\nUnmanaged=yes\n",
     )
     wired = _LINK.format(how=dhcp if wireless else static, metric=100)
     yield _file("/run/systemd/network/20-modemhub-wired.network", f"[Match]\nType=ether\n\n{wired}")
@@ -239,7 +239,9 @@ def _wpa(device: Device) -> str:
         *keys,
     ]
     country = f"country={wifi.country}\n" if wifi.country else ""
-    return f"ctrl_interface=/run/wpa_supplicant\n{country}network={{\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+    return (
+        f"ctrl_interface=/run/wpa_supplicant\n{country}network={{\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+    )
 
 
 # ---------------------------------------------------------------- the firewall
@@ -313,9 +315,7 @@ def _names(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iterato
 
 
 def _service(name: str, kind: str, port: int, words: str) -> File:
-    return _file(
-        f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n"
-    )
+    return _file(f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
 
 
 def _time(device: Device) -> Iterator[File]:

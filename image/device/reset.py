@@ -1,15 +1,15 @@
 """Back to the beginning: the verbs ``reset``, ``wipe`` and ``jumper``.
 
-Promise: who asks for it gets a device that knows nothing of its owner: no settings, no keys, no messages. A power cut at
-any moment leaves it asked for, and the next start does it. What is not asked for is never done.
+Promise: who asks for it gets a device that knows nothing of its owner: no settings, no keys, no messages. A power cut
+at any moment leaves it asked for, and the next start does it. What is not asked for is never done.
 
 What it does not do: it does not overwrite the whole card. Where the card takes a discard, what was there is gone for
 everybody but a laboratory; where it does not, new data overwrites it as time goes by. The settings file stays on the
 FAT partition as it is: it has no secrets, and who wants other settings writes others.
 
 Theory of operation. The request is a file on the FAT partition, whoever makes it: a person with a computer
-(``factory-reset``, or ``factory-reset.txt`` as Windows has it), the verb ``reset``, or the jumper (``gesture``). The verb
-``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system with
+(``factory-reset``, or ``factory-reset.txt`` as Windows has it), the verb ``reset``, or the jumper (``gesture``). The
+verb ``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system with
 its directories, says so on the card, and takes the request away last of all.
 """
 
@@ -61,7 +61,9 @@ def ask(place: Place, *, command: Command = run) -> int:
     except Failed as failed:
         log.error("it cannot be asked for: %s", failed)  # noqa: TRY400 - nothing to trace
         return 1
-    log.warning("at the next start this device forgets everything; to call it off, remove %s from the card", REQUESTS[0])
+    log.warning(
+        "at the next start this device forgets everything; to call it off, remove %s from the card", REQUESTS[0]
+    )
     return 0
 
 
@@ -80,14 +82,16 @@ def wipe(place: Place, *, command: Command = run) -> int:
     except Failed as failed:
         log.info("what was there cannot be discarded (%s); it is overwritten as time goes by", failed)
     with tempfile.TemporaryDirectory(dir=place.at("/run")) as skeleton:
-        prepare_data(Path(skeleton))
+        prepare_data(Path(skeleton), real=place.real)
         Path(skeleton).chmod(0o755)
-        if os.geteuid() == 0:
+        if place.real:
             os.chown(skeleton, 0, 0)
         command(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "data", "-m", "1", "-d", skeleton, disk])
     command(["sync"])
     with fat.writable():
-        fat.write(DONE, b"Everything on this device was forgotten, as it was asked for.\r\nThis file may be removed.\r\n")
+        fat.write(
+            DONE, b"Everything on this device was forgotten, as it was asked for.\r\nThis file may be removed.\r\n"
+        )
         for name in REQUESTS:
             fat.remove(name)
     return 0
@@ -153,7 +157,11 @@ def _is_used(settings: Any) -> bool:
         return bool(value == number)
 
     modems = settings.get("modems")
-    return any(names(each.get("power")) for each in modems if isinstance(each, dict)) if isinstance(modems, list) else False
+    return (
+        any(names(each.get("power")) for each in modems if isinstance(each, dict))
+        if isinstance(modems, list)
+        else False
+    )
 
 
 class _Gpio:

@@ -72,10 +72,10 @@ def write(path: Path, content: bytes, mode: int = 0o600, *, owner: str | None = 
         path: what is missing above it is made.
         content: the whole of it.
         mode: of the file.
-        owner: ``user:group``; None, or no root: whoever runs this.
+        owner: ``user:group``; None: whoever runs this.
         durable: wait until it is on the card.
     """
-    number = ids(owner) if owner is not None and os.geteuid() == 0 else None
+    number = ids(owner) if owner is not None else None
     if read(path) == content and not path.is_symlink():
         has = path.stat()
         if has.st_mode & 0o7777 == mode and (number is None or (has.st_uid, has.st_gid) == number):
@@ -99,7 +99,7 @@ def write(path: Path, content: bytes, mode: int = 0o600, *, owner: str | None = 
 
 def link(path: Path, target: str) -> bool:
     """Have ``path`` point to ``target``; whether it had to be changed."""
-    if path.is_symlink() and os.readlink(path) == target:
+    if path.is_symlink() and str(path.readlink()) == target:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")

@@ -208,9 +208,7 @@ class AccountSection(_Section):
 
     password: SecretStr
     """12 characters or more."""
-    roles: Annotated[
-        list[Literal["send", "inbox", "status", "control", "homeassistant"]], Field(min_length=1)
-    ]
+    roles: Annotated[list[Literal["send", "inbox", "status", "control", "homeassistant"]], Field(min_length=1)]
     """What it may do."""
 
     @field_validator("password")
@@ -397,7 +395,9 @@ def check(content: Mapping[str, Any], text: str = "") -> None:
     """
     known = [*DeviceFile.model_fields, *Hub.model_fields]
     complaints = [
-        _told(text, (name,), f"there is no such section{_nearest(name, known)}") for name in content if name not in known
+        _told(text, (name,), f"there is no such section{_nearest(name, known)}")
+        for name in content
+        if name not in known
     ]
     for model, names in ((DeviceFile, set(SECTIONS)), (Hub, set(Hub.model_fields))):
         part = {name: value for name, value in content.items() if name in names}

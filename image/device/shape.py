@@ -29,7 +29,7 @@ class _Section:
                     known[each.name] = (value,)
                 elif isinstance(value, list | tuple):
                     known[each.name] = tuple(str(one) for one in value)
-            elif isinstance(value, bool if each.type == "bool" or each.type == "bool | None" else str):
+            elif isinstance(value, bool if each.type == "bool" else str):
                 known[each.name] = value
         return cls(**known)
 

@@ -42,7 +42,10 @@ def _lines(place: Place, command: Command) -> Iterator[tuple[str, str]]:
     image = dict(
         line.split("=", 1) for line in (read(place.image) or b"").decode("utf-8", "replace").splitlines() if "=" in line
     )
-    yield "version", " ".join(image.get(key, "").strip('"') for key in ("VERSION", "BUILD", "BOARD")).strip() or "unknown"
+    yield (
+        "version",
+        " ".join(image.get(key, "").strip('"') for key in ("VERSION", "BUILD", "BOARD")).strip() or "unknown",
+    )
     line = (read(place.at("/proc/cmdline")) or b"").decode()
     yield "slot", next((word.removeprefix("rauc.slot=") for word in line.split() if word.startswith("rauc.slot=")), "?")
     yield "name", f"{socket.gethostname()}.local"

@@ -45,7 +45,7 @@ class NotToml(Exception):
 
 
 def decoded(octets: bytes) -> str:
-    """The text in them, with ``\\n`` at the line ends, whatever the editor made of it."""
+    """The text in them, with newlines alone at the line ends, whatever the editor made of it."""
     if octets[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         text = octets.decode("utf-16", "replace")
     elif octets[1:40:2].count(0) > octets[1:40:2].__len__() // 2 and octets[:40:2].count(0) == 0:
@@ -71,7 +71,7 @@ def parsed(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         curly = [
-            f"line {number}: these are typographic quotation marks ({found[0]}); TOML wants the straight ones: \""
+            f'line {number}: these are typographic quotation marks ({found[0]}); TOML wants the straight ones: "'
             for number, line in enumerate(text.split("\n"), 1)
             if (found := re.search(f"[{CURLY}]", _bare(line))) is not None
         ]

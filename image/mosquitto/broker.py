@@ -466,8 +466,8 @@ def account(place: Place, given: argparse.Namespace) -> None:
 
 def remove(place: Place, given: argparse.Namespace) -> None:
     """No account of this name any more."""
-    if given.account in {ADMIN, HUB}:
-        raise Wrong(f"{given.account} is needed")
+    if given.account in {ADMIN, HUB} or not NAME.fullmatch(given.account):
+        raise Wrong(f"{given.account} cannot be removed")
     content = _known(place)
     content["clients"] = [client for client in content["clients"] if client["username"] != given.account]
     (place.accounts / given.account).unlink(missing_ok=True)

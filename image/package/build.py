@@ -97,7 +97,7 @@ def _licences(site: Path) -> Iterator[tuple[str, str, str]]:
 def _documents(tree: Path, number: str, date: datetime) -> None:
     doc = tree / DOC
     doc.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE.parent / "README.md", doc / "README.md")
+    shutil.copy(HERE / "README.md", doc / "README.md")
     lines = (f" {name} {number}: {licence}" for name, number, licence in _licences(tree / SITE))
     head = (HERE / "debian/copyright").read_text(encoding="utf-8")
     (doc / "copyright").write_text(head + "\n".join((*lines, "")), encoding="utf-8")
