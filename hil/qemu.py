@@ -33,6 +33,8 @@ __all__ = ["HOST", "QEMU", "Qemu", "Qmp"]
 QEMU: Final = "qemu-system-aarch64"
 HOST: Final = "10.0.2.2"
 """This host's 127.0.0.1 as the guest sees it (QEMU's user network)."""
+MACHINE: Final = "virt,acpi=off"
+"""A virt with firmware and ACPI has its power button elsewhere, and then no GPIO chip."""
 POWER: Final = 30.0
 """Seconds until QEMU is given up that does not come to its monitor; it takes half a second."""
 LINE: Final = 1 << 20
@@ -118,7 +120,7 @@ class Qemu:
         place = self.place
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
         argv = [
-            QEMU, "-M", "virt", "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "1024",
+            QEMU, "-M", MACHINE, "-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none",
             "-chardev", f"socket,id=console,path={place}/console", "-serial", "chardev:console",
             "-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net,romfile=",

@@ -117,8 +117,8 @@ def wheels(locked: bytes, site: Path, *, platform: str, python: str, log: Path) 
         record.write_text("".join(kept), encoding="utf-8")
 
 
-def source_date() -> int:
-    """The date of what is built, in seconds of Unix time: ``SOURCE_DATE_EPOCH``, or the last commit's.
+def source_date(*paths: str) -> int:
+    """The date of what is built, in seconds of Unix time: ``SOURCE_DATE_EPOCH``, or the last commit's on these paths.
 
     Raises:
         Impossible: neither is known.
@@ -126,9 +126,9 @@ def source_date() -> int:
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given)
     # a checkout may belong to somebody else: make run as root
-    argv = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
+    argv = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct", "--", *paths]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode or not done.stdout:
         raise Impossible("this is no git checkout: set SOURCE_DATE_EPOCH to the date that the build shall have")
     return int(done.stdout)
 

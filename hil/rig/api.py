@@ -40,16 +40,16 @@ class Event:
 
 
 class Api:
-    """``/api/v1`` with one token on keep-alive connections."""
+    """``/api/v1`` with one token on keep-alive connections; ``verify``: ask whose the certificate is, with TLS."""
 
-    def __init__(self, address: str, token: str, *, connections: int = 100) -> None:
+    def __init__(self, address: str, token: str, *, connections: int = 100, verify: bool = True) -> None:
         self.address = address
         self.token = token
         self._session = aiohttp.ClientSession(
             base_url=address,
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT,
-            connector=aiohttp.TCPConnector(limit=connections),
+            connector=aiohttp.TCPConnector(limit=connections, ssl=verify),
         )
 
     async def __aenter__(self) -> Self:

@@ -43,7 +43,7 @@ class Client:
         name: the client id.
         protocol: spoken to the broker, which is offered no other.
         login: user name and password; None: anonymous.
-        ca: by which a broker with TLS is verified, for the name ``localhost``; None: no TLS.
+        ca: by which a broker with TLS is verified, for the name ``localhost``, or how in full; None: no TLS.
         certificate: the client's own, and its key.
     """
 
@@ -54,7 +54,7 @@ class Client:
         *,
         protocol: Literal["5", "3.1.1"] = "5",
         login: tuple[str, str] | None = None,
-        ca: Path | None = None,
+        ca: Path | ssl.SSLContext | None = None,
         certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.name = name
@@ -75,7 +75,7 @@ class Client:
         if login:
             self._client.username_pw_set(*login)
         if ca:
-            context = ssl.create_default_context(cafile=str(ca))
+            context = ca if isinstance(ca, ssl.SSLContext) else ssl.create_default_context(cafile=str(ca))
             if certificate:
                 context.load_cert_chain(*certificate)
             self._client.tls_set_context(context)

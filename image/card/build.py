@@ -1,9 +1,10 @@
-"""The SD image ``modemhub-<version>-rpi-arm64.img.xz``, its update bundle, and what is told about both, below ``dist/``.
+"""The SD image ``modemhub-<version>-rpi-arm64.img.xz``, its update bundle and what is told of both, below ``dist/``.
 
 Promise: the same commit, lock files and update authority give the same bytes, on whatever amd64 Debian. Nothing gets in
-but files of this tree, the Debian packages of ``packages.lock`` and ``firmware.lock``, and the wheels of ``uv.lock``, each
-checked against its hash. No mount, no loop device, no privileged container: file systems are written from directories.
-What was built is kept below ``.cache/image`` by a digest of its inputs; a build that was interrupted goes on at its stage.
+but files of this tree, the Debian packages of ``packages.lock`` and ``firmware.lock``, and the wheels of ``uv.lock``,
+each checked against its hash. No mount, no loop device, no privileged container: file systems are written from
+directories. What was built is kept below ``.cache/image`` by a digest of its inputs; a build that was interrupted goes
+on at its stage.
 
 What it does not do: it tests nothing (``hil/card`` boots the very file), and it signs no image, only the update bundle.
 
@@ -16,12 +17,11 @@ Theory of operation. Stages, each in a directory of its own that appears whole o
 A change of the hub costs the last two, a minute. The layout of the disk is told by ``layout`` and by ``genimage.cfg``
 made of it; ``boot.cmd`` and ``overlay/`` know the same numbers.
 
-``python -m image.card.build`` builds all; see ``--help``.
+``python -m image.card`` builds all; see ``--help``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -66,7 +66,7 @@ DATA_SIZE: Final = 64 * MEBI
 UUIDS: Final = {"root": "6d6f6465-6d68-7562-0000-000000000001", "data": "6d6f6465-6d68-7562-0000-000000000004"}
 DATA: Final = {
     # directory: mode, owner (names of the root's own)
-    "device": (0o700, "root"),
+    "device": (0o711, "root"),
     "updates": (0o700, "root"),
     "systemd": (0o755, "root"),
     "modemhub": (0o700, "modemhub"),
@@ -93,8 +93,15 @@ class Card:
     """One built image."""
 
     place: Path
+    tree: Path
+    """The slot's files."""
+    beside: Path
+    """Packages that were unpacked for the FAT partition."""
+    packages: tuple[debian.Package, ...]
+    """Of the tree, and of what is beside it."""
     version: str
-    build: str
+    epoch: int
+    """The date of all of it."""
 
     @property
     def img(self) -> Path:
@@ -105,11 +112,6 @@ class Card:
     def root(self) -> Path:
         """The slot's file system, ext4."""
         return self.place / "root.ext4"
-
-    @property
-    def tree(self) -> Path:
-        """The slot's files."""
-        return self.place / "tree"
 
 
 # ------------------------------------------------------------------------------------------------------------- locks
@@ -187,11 +189,11 @@ def _device(root: Path, log: Path) -> None:
     run(["chroot", root, *environment, *argv], log=log)
 
 
-def _wifi(root: Path, firmware: Path) -> None:
+def _wifi(root: Path, beside: Path) -> None:
     """The boards' Wi-Fi settings, which Debian keeps in the package of the boot firmware."""
     target = root / "usr/lib/firmware/brcm"
     target.mkdir(parents=True, exist_ok=True)
-    for file in sorted((firmware / "usr/lib/firmware/brcm").iterdir()):
+    for file in sorted((beside / "raspi-firmware/usr/lib/firmware/brcm").iterdir()):
         shutil.copy(file, target / file.name)
 
 
@@ -226,10 +228,10 @@ def _units(root: Path, log: Path) -> None:
     run(["chroot", root, "systemctl", "preset-all"], log=log)
 
 
-def _root(base: Path, firmware: Path, certificate: bytes, *, version: str, epoch: int) -> tuple[Path, str]:
+def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: int) -> tuple[Path, str]:
     """The root's tree, and the name of the build."""
     inputs = (
-        *(word.encode() for word in (FORMAT, base.name, version, str(epoch))), certificate, requirements(),
+        *(word.encode() for word in (FORMAT, base.name, beside.name, version, str(epoch))), certificate, requirements(),
         requirements(group="device"), (HERE / "modemhub.toml").read_bytes(),
         *(tree_digest(ROOT / place) for place in (
             "appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay",
@@ -250,7 +252,7 @@ def _root(base: Path, firmware: Path, certificate: bytes, *, version: str, epoch
         run(["chroot", root, "dpkg", "--force-unsafe-io", "--install", "/hub.deb"], log=log)
         (root / "hub.deb").unlink()
         _device(root, log)
-        _wifi(root, firmware)
+        _wifi(root, beside)
         run(["cp", "--recursive", "--no-dereference", f"{HERE}/overlay/.", root], log=log)
         (root / "etc/modemhub-image").write_text(f"VERSION={version}\nBUILD={key}\nBOARD={BOARD}\n", encoding="utf-8")
         (root / "etc/rauc").mkdir(exist_ok=True)
@@ -270,12 +272,14 @@ def _root(base: Path, firmware: Path, certificate: bytes, *, version: str, epoch
     return place / "root", key
 
 
-def _unpacked(packages: Sequence[debian.Package], scratch: Path, log: Path) -> Path:
-    """Files of packages that are not installed."""
-    debian.fetch(packages)
-    for each in packages:
-        run(["dpkg-deb", "--extract", each.file, scratch], log=log)
-    return scratch
+def _beside(packages: Sequence[debian.Package]) -> Path:
+    """Packages that are unpacked and not installed, each in a directory of its name."""
+    place = CACHE / f"beside-{digest(*(str(package).encode() for package in packages))}"
+    if not place.exists():
+        with appears(place) as fresh:
+            for package in packages:
+                run(["dpkg-deb", "--extract", package.file, fresh / package.name], log=CACHE / "card.log")
+    return place
 
 
 def _ext4(tree: Path, file: Path, *, label: str, size: int, options: str, epoch: int, log: Path) -> None:
@@ -320,16 +324,17 @@ def _touch(tree: Path, epoch: int) -> None:
         os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
-def _boot(fresh: Path, firmware: Path, kernel: Path, *, epoch: int, log: Path) -> None:
+def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
     """The FAT partition: what the firmware loads, and the settings file for its owner."""
     tree = fresh / "boot"
     (tree / "overlays").mkdir(parents=True)
+    firmware = beside / "raspi-firmware"
     for name in FIRMWARE:
         shutil.copy(firmware / "usr/lib/raspi-firmware" / name, tree / name)
-    (device_trees,) = (kernel / "usr/lib").glob("linux-image-*")
+    (trees,) = beside.glob("linux-image-*/usr/lib/linux-image-*/broadcom")
     for name in TREES:
-        shutil.copy(device_trees / "broadcom" / name, tree / name)
-    shutil.copy(firmware / "usr/lib/u-boot/rpi_arm64/u-boot.bin", tree / "u-boot.bin")
+        shutil.copy(trees / name, tree / name)
+    shutil.copy(beside / "u-boot-rpi/usr/lib/u-boot/rpi_arm64/u-boot.bin", tree / "u-boot.bin")
     shutil.copy(firmware / "usr/share/doc/raspi-firmware/copyright", tree / "LICENCE.txt")
     shutil.copy(HERE / "config.txt", tree / "config.txt")
     for source in sorted((HERE / "devicetree").glob("*.dts")):
@@ -338,6 +343,8 @@ def _boot(fresh: Path, firmware: Path, kernel: Path, *, epoch: int, log: Path) -
         debian.in_tools(argv, binds=[fresh, HERE], log=log)
     script = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "modemhub", "-d", HERE / "boot.cmd"]
     debian.in_tools([*script, tree / "boot.scr"], binds=[fresh, HERE], log=log, SOURCE_DATE_EPOCH=str(epoch))
+    environment = ["mkenvimage", "-s", "0x4000", "-o", tree / "uboot.env", HERE / "uboot-env.txt"]
+    debian.in_tools(environment, binds=[fresh, HERE], log=log)
     text = (HERE / "modemhub.toml").read_text(encoding="utf-8")
     (tree / "modemhub.toml").write_text(text, encoding="utf-8", newline="\r\n")  # read in Windows' editor
     _touch(tree, epoch)
@@ -371,12 +378,12 @@ def _genimage() -> str:
 """
 
 
-def _card(root: Path, key: str, firmware: Path, kernel: Path, *, version: str, epoch: int) -> Card:
+def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package], *, version: str, epoch: int) -> Card:
     files = (HERE / "boot.cmd", HERE / "config.txt", HERE / "modemhub.toml")
     name = digest(
         key.encode(), *(file.read_bytes() for file in files), tree_digest(HERE / "devicetree"), _genimage().encode()
     )
-    card = Card(CACHE / f"card-{name}", version, key)
+    card = Card(CACHE / f"card-{name}", root, beside, tuple(packages), version, epoch)
     if card.place.exists():
         return card
     with appears(card.place) as fresh:
@@ -385,7 +392,7 @@ def _card(root: Path, key: str, firmware: Path, kernel: Path, *, version: str, e
         # no journal: it is never written to; U-Boot reads the rest
         _ext4(root, fresh / "root.ext4", label="root", size=SLOT_SIZE, options="^has_journal", epoch=epoch, log=log)
         _data(fresh, root, epoch=epoch, log=log)
-        _boot(fresh, firmware, kernel, epoch=epoch, log=log)
+        _boot(fresh, beside, epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")
         mkenvimage = ["mkenvimage", "-s", str(CHOICE_SIZE), "-o", fresh / "choice.bin", fresh / "choice.txt"]
         debian.in_tools(mkenvimage, binds=[fresh], log=log)
@@ -393,8 +400,8 @@ def _card(root: Path, key: str, firmware: Path, kernel: Path, *, version: str, e
         (fresh / "nothing").mkdir()
         debian.in_tools(
             [
-                "genimage", "--config", fresh / "genimage.cfg", "--rootpath", fresh / "nothing", "--tmppath", fresh / "tmp",
-                "--inputpath", fresh, "--outputpath", fresh,
+                "genimage", "--config", fresh / "genimage.cfg", "--rootpath", fresh / "nothing",
+                "--tmppath", fresh / "tmp", "--inputpath", fresh, "--outputpath", fresh,
             ],
             binds=[fresh], log=log,
         )  # fmt: skip
@@ -402,7 +409,6 @@ def _card(root: Path, key: str, firmware: Path, kernel: Path, *, version: str, e
             shutil.rmtree(fresh / left, ignore_errors=True)
         for left in ("choice.txt", "choice.bin", "boot.vfat", "data.ext4", "genimage.cfg"):
             (fresh / left).unlink()
-        (fresh / "tree").symlink_to(f"../{root.parent.name}/{root.name}")
     return card
 
 
@@ -440,18 +446,14 @@ def build(*, certificate: bytes, moved: bool = False, version: str | None = None
     debian.require_root("building the image")
     CACHE.mkdir(parents=True, exist_ok=True)
     version = version or package.version()
-    epoch = source_date()
-    packages, unpacked = _packages(moved=moved)
-    kernels = [each for each in packages if each.name.startswith("linux-image-6")]
-    with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE)))
-        log = CACHE / "card.log"
-        firmware = _unpacked(unpacked, scratch / "firmware", log)
-        stack.enter_context(debian.arm64_runs())
+    epoch = source_date("appliance", "image", "udev", "uv.lock")
+    packages, firmware = _packages(moved=moved)
+    # the kernel's device trees are left out of the root, and on the FAT partition
+    beside = _beside([*firmware, *(each for each in packages if each.name.startswith("linux-image-6"))])
+    with debian.arm64_runs():
         base = _base(packages, _lock_date(HERE / "packages.lock"))
-        root, key = _root(base, firmware, certificate, version=version, epoch=epoch)
-        kernel = _unpacked(kernels, scratch / "kernel", log)
-        card = _card(root, key, firmware, kernel, version=version, epoch=epoch)
+        root, key = _root(base, beside, certificate, version=version, epoch=epoch)
+        card = _card(root, key, beside, [*packages, *firmware], version=version, epoch=epoch)
     _forget_old()
     return card
 

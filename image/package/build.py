@@ -18,8 +18,9 @@ Theory of operation. The package's tree is made below ``.cache/package``::
         lib/python3.13/site-packages              the wheels and ``appliance``
     /usr/share/doc/modemhub                       README, licences, changelog
 
-Then every date becomes that of the last commit (``SOURCE_DATE_EPOCH``, if set, instead), every mode is decided here and
-not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes root the owner.
+Then every date becomes that of the last commit to any of it (``SOURCE_DATE_EPOCH``, if set, instead), every mode is
+decided here and not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes
+root the owner.
 
 ``python -m image.package.build`` builds for both architectures and prints the files.
 """
@@ -170,7 +171,7 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     if not shutil.which("dpkg-deb"):
         raise Impossible("dpkg-deb is not installed: apt install dpkg")
     number = number or version()
-    epoch = source_date()
+    epoch = source_date("appliance", "udev", "image", "uv.lock")
     for directory in (CACHE, into):
         directory.mkdir(parents=True, exist_ok=True)
     file = into / f"modemhub_{number}_{architecture}.deb"

@@ -1,0 +1,10 @@
+"""The SD image in QEMU: the very file that is flashed, booted by its own U-Boot script on ``-M virt``. See README.md.
+
+::
+
+    machine  a card with that image in a machine: settings put on it, power, reset, ssh, its doors
+    tiny     the least card that the U-Boot script boots
+    cuts     what a power cut leaves of what was written
+    house    the clients of the device, by HTTPS and by its broker
+    power    a card in a machine whose power is cut in earnest, and how the card is examined afterwards
+"""

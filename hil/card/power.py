@@ -1,0 +1,195 @@
+"""A card in a machine whose power is cut in earnest, and how the card is examined afterwards, by whoever finds it.
+
+Promise: ``Fragile.lose_power`` ends the machine at once, and leaves on its card what a power cut may leave
+(``hil.card.cuts``); ``boot`` starts it again from that. ``examine`` looks at a card in a reader, without booting it,
+and names what is wrong: with the FAT, with the data partition after what each start does (journal, e2fsck's preen),
+with the database in it. ``untouched`` tells whether a slot's octets are those of the image that was flashed.
+
+The card is examined on copies of its partitions, so that the next start finds it as the cut left it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import struct
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from hil.card.cuts import SECTOR, Disk, Loss, drop
+from hil.card.machine import CardMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hil.card.cuts import Entry
+
+__all__ = ["DATA", "FAT", "SLOT_A", "SLOT_B", "Fragile", "examine", "needed", "untouched", "writers"]
+
+FAT, SLOT_A, SLOT_B, DATA = range(4)
+"""The partitions, in their order on the card."""
+DATABASE: Final = "/modemhub/modemhub.db"
+"""On the data partition."""
+POWER_OFF: Final = 120.0
+"""Seconds until a machine that was told to shut down has to be off."""
+PIECE: Final = 1 << 20
+BLOCK: Final = 4096
+"""Octets of a block of the data partition."""
+COMMANDS: Final = ("e2fsck", "debugfs", "fsck.vfat", "qemu-img")
+
+
+def needed() -> str | None:
+    """Why no card can be examined here, or None."""
+    missing = [command for command in COMMANDS if not shutil.which(command)]
+    return f"commands are missing: {', '.join(missing)}" if missing else None
+
+
+class Fragile(CardMachine):
+    """A machine with a card of which only what was flushed outlives a power cut."""
+
+    def __init__(self, image: Path, directory: Path, **more: Any) -> None:
+        super().__init__(image, directory, **more)
+        self.writes = Disk(self.card, directory)
+
+    async def boot(self) -> None:
+        self._booted_at = len(self.console.items)
+        await self.qemu.start(
+            "-bios", self._bios,
+            "-blockdev", self.writes.blockdev(),
+            "-device", f"virtio-blk-pci,{Disk.DEVICE}",
+            "-device", "i6300esb", "-action", "watchdog=reset",
+        )  # fmt: skip
+
+    async def lose_power(self, seed: int | str) -> Loss:
+        """Cut its power now; what became of the writes."""
+        assert self.qemu.child is not None
+        drop(self.qemu.child.pid)
+        await self.qemu.stop()
+        return self.writes.cut(seed)
+
+    async def shut_down(self) -> None:
+        """Let it shut down, and take the card out; the settings have to name ``SSH_KEY``."""
+        assert self.qemu.child is not None
+        await self.ssh(["systemctl", "poweroff"], check=False)
+        await self.qemu.child.ended(within=POWER_OFF)
+        await self.qemu.stop()
+        self.writes.keep()
+
+
+# ------------------------------------------------------------------------------------------------- in a card reader
+
+
+def _partition(card: Path, number: int) -> tuple[int, int]:
+    """First octet and length, by the MBR."""
+    with card.open("rb") as file:
+        file.seek(446 + 16 * number + 8)
+        first, count = struct.unpack("<II", file.read(8))
+    return first * SECTOR, count * SECTOR
+
+
+def _extract(card: Path, number: int, copy: Path) -> None:
+    """The partition as a file; holes stay holes."""
+    start, length = _partition(card, number)
+    with card.open("rb") as source, copy.open("wb") as target:
+        target.truncate(length)
+        at = start
+        while at < start + length:
+            try:
+                at = os.lseek(source.fileno(), at, os.SEEK_DATA)
+            except OSError:  # ENXIO: nothing but a hole up to the end
+                break
+            piece = os.pread(source.fileno(), min(PIECE, start + length - at), at) if at < start + length else b""
+            os.pwrite(target.fileno(), piece, at - start)
+            at += max(len(piece), 1)
+
+
+def _complaint(argv: list[str], fine: set[int]) -> list[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode in fine:
+        return []
+    return [f"{argv[0]} {argv[1]} of {argv[-1].rpartition('/')[2]}: {done.returncode}\n{done.stdout}{done.stderr}"]
+
+
+def examine(card: Path, scratch: Path) -> list[str]:
+    """What is wrong with a card that is out of its machine; ``scratch`` is a directory for copies."""
+    fat, data, database = scratch / "fat.img", scratch / "data.img", scratch / "modemhub.db"
+    files = [fat, data, database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))]
+    try:
+        _extract(card, FAT, fat)
+        _extract(card, DATA, data)
+        return [
+            *_complaint(["fsck.vfat", "-n", str(fat)], {0}),
+            # as systemd-fsck does at each start: 1 is "errors were corrected", of those that need nobody's decision
+            *_complaint(["e2fsck", "-p", str(data)], {0, 1}),
+            *_complaint(["e2fsck", "-fn", str(data)], {0}),
+            *_database(data, database),
+        ]
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _database(data: Path, copy: Path) -> list[str]:
+    for end in ("", "-wal"):
+        dump = f"dump {DATABASE}{end} {copy}{end}"
+        subprocess.run(["debugfs", "-R", dump, str(data)], capture_output=True, check=False)
+    if not copy.exists() or not copy.stat().st_size:
+        return []  # the first start had not come so far
+    with contextlib.closing(sqlite3.connect(copy)) as db:
+        try:
+            found = [row[0] for row in db.execute("PRAGMA integrity_check")]
+        except sqlite3.DatabaseError as error:
+            found = [str(error)]
+    return [] if found == ["ok"] else [f"the database: {found}"]
+
+
+def writers(card: Path, requests: Iterable[Entry], scratch: Path) -> Counter[str]:
+    """Who wrote how many octets: a file of the data partition, its journal or its other structures, or a partition."""
+    told: Counter[str] = Counter()
+    places = [_partition(card, number) for number in range(4)]
+    blocks: Counter[int] = Counter()
+    for entry in requests:
+        at, size = entry.sector * SECTOR, entry.count * SECTOR
+        number = next((n for n, (start, length) in enumerate(places) if start <= at < start + length), None)
+        if number == DATA:
+            blocks.update(range((at - places[DATA][0]) // BLOCK, (at + size - 1 - places[DATA][0]) // BLOCK + 1))
+        elif size:
+            told["outside of all partitions" if number is None else f"partition {number + 1}"] += size
+    data = scratch / "data.img"
+    _extract(card, DATA, data)
+    try:
+        inodes = _asked(data, "icheck", blocks)
+        names = _asked(data, "ncheck", {inode for inode in inodes.values() if inode.isdigit()})
+    finally:
+        data.unlink()
+    for block, times in blocks.items():
+        inode = inodes.get(str(block), "")
+        name = {"8": "the journal"}.get(inode) or names.get(inode) or "structures of the file system"
+        told[name] += times * BLOCK
+    return told
+
+
+def _asked(data: Path, question: str, about: Iterable[object]) -> dict[str, str]:
+    """What debugfs says of each in two columns; the second as a path, where it is one."""
+    lines: list[str] = []
+    words = list(map(str, about))
+    for start in range(0, len(words), 1000):
+        argv = ["debugfs", "-R", " ".join((question, *words[start : start + 1000])), str(data)]
+        lines += subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    return dict(line.split("\t", 1) for line in lines if "\t" in line)
+
+
+def untouched(card: Path, image: Path, number: int) -> bool:
+    """Whether a partition has the very octets of the image."""
+    start, length = _partition(image, number)
+    if _partition(card, number) != (start, length):
+        return False
+    with card.open("rb") as one, image.open("rb") as other:
+        return all(
+            os.pread(one.fileno(), PIECE, at) == os.pread(other.fileno(), PIECE, at)
+            for at in range(start, start + length, PIECE)
+        )

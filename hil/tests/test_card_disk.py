@@ -1,0 +1,177 @@
+"""The SD image and its disk: what it writes when it has nothing to do, and what it does when there is no room left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hil.card import machine, power
+from hil.card.house import SETTINGS, Sender, api, modem_in
+from hil.card.power import Fragile, examine, writers
+from hil.rig import Modems
+from hil.rig.waiting import Overdue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hil.conftest import NewRow
+    from hil.rig import Answer, Api
+
+pytestmark = pytest.mark.asyncio
+
+FRIEND: Final = "+447700900821"
+ONLINE: Final = 300.0
+"""Seconds until the modem is ready after the hub's first answer."""
+AGAIN: Final = 2.0
+"""Seconds between two questions to the hub."""
+SETTLE: Final = {False: 60.0, True: 180.0}
+IDLE: Final = {False: 120.0, True: 600.0}
+"""Seconds that are measured, in the short form and in the long one."""
+MOST_MB: Final = 12.0
+"""Megabytes an hour that an idle device may write: a tenth of a terabyte in a year, where the smallest cards that are
+sold for such use are good for ten."""
+HOUR: Final = 3600.0
+TRIES: Final = 400
+"""Texts until one has to be refused on a full disk; what is left free holds some of them."""
+ROOM: Final = 90.0
+"""Seconds until the hub has noticed that there is room again; it looks every half minute."""
+
+
+@pytest.fixture
+def image() -> Path:
+    """What is flashed."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        pytest.skip("a machine takes both processors: make card")
+    if reason := machine.needed() or power.needed():
+        pytest.skip(reason)
+    found = os.environ.get("MODEMHUB_CARD")
+    if not found:
+        pytest.skip("no image is named by MODEMHUB_CARD: make card")
+    return Path(found)
+
+
+async def until(door: Api, path: str, answer: Callable[[Any], object], what: str, *, within: float) -> Any:
+    """Ask the hub until its answer is right."""
+    deadline = time.monotonic() + within
+    while not answer(told := await door.get(path)):
+        if time.monotonic() > deadline:
+            raise Overdue(f"no {what} within {within:g} s: {told}")
+        await asyncio.sleep(AGAIN)
+    return told
+
+
+def a_ready_modem(told: Any) -> bool:
+    return [modem["state"] for modem in told["modems"]] == ["ready"]
+
+
+async def sent_and_reported(door: Api, text: str) -> None:
+    message = await door.send(to=FRIEND, text=text)
+    path = f"/api/v1/messages/{message['id']}"
+    await until(door, path, lambda told: told["state"] == "delivered", "report", within=ONLINE)
+
+
+async def arrived(door: Api, modems: Modems, text: str) -> None:
+    await modems.deliver(modems.all[0], text)
+    await until(
+        door,
+        "/api/v1/inbox?before=0&limit=10",
+        lambda told: text in [message.get("text") for message in told["messages"]],
+        f"{text!r} in the inbox",
+        within=ONLINE,
+    )
+
+
+@pytest.mark.timeout(1800)
+async def test_what_an_idle_device_writes(image: Path, tmp_path: Path, row: NewRow, *, long: bool) -> None:
+    async with Fragile(image, tmp_path, settings=SETTINGS, on=False) as device:
+        async with Modems(tmp_path / "m", configuration=modem_in(device)) as modems:
+            await device.boot()
+            await modems.do("fault", kind="replug")
+            await device.ready()
+            async with api(device) as door:
+                await until(door, "/api/v1/modems", a_ready_modem, "ready modem", within=ONLINE)
+                await sent_and_reported(door, "before it is idle")
+            assert (await device.shell("cat /sys/block/vda/queue/write_cache")).strip() == "write back"
+            await asyncio.sleep(SETTLE[long])
+            await device.shell("sync")
+            before = len(device.writes.requests())
+            await asyncio.sleep(IDLE[long])
+            written = device.writes.requests()[before:]
+            await device.shut_down()
+        hours = IDLE[long] / HOUR
+        who = writers(device.card, written, tmp_path)
+        size = sum(entry.count for entry in written) * 512
+        row(
+            "idle",
+            who="all",
+            MB=size / 1e6 / hours, writes=round(sum(bool(entry.count) for entry in written) / hours),
+        )
+        for name, octets in who.most_common(8):
+            row("idle", who=name, MB=octets / 1e6 / hours)
+        assert size / 1e6 / hours < MOST_MB, who.most_common(20)
+
+
+@pytest.mark.timeout(1800)
+async def test_a_full_data_partition_refuses_texts_keeps_what_arrives_and_recovers(image: Path, tmp_path: Path) -> None:
+    async with Fragile(image, tmp_path, settings=SETTINGS, on=False) as device:
+        async with Modems(tmp_path / "m", configuration=modem_in(device)) as modems:
+            await device.boot()
+            await modems.do("fault", kind="replug")
+            await device.ready()
+            async with api(device) as door, Sender(device) as sender:
+                await until(door, "/api/v1/modems", a_ready_modem, "ready modem", within=ONLINE)
+                await sent_and_reported(door, "while there is room")
+
+                # nothing is left, not even what is reserved for root
+                fill = "dd if=/dev/zero of=/data/filler bs=1M; dd if=/dev/zero of=/data/filler2 bs=4k; sync"
+                full = await device.shell(f"{fill}; df --output=avail /data | tail -1", check=False, within=ONLINE)
+                assert int(full.split()[-1]) < 64
+
+                refused = await first_refusal(door)
+                assert (refused.status, refused.json["code"]) == (507, "store_full")
+                assert refused.headers["Content-Type"].startswith("application/problem+json")
+                assert int(refused.headers["Retry-After"]) > 0
+                answer = await sender.ask({"to": FRIEND, "text": "by MQTT", "id": "full-mqtt"})
+                assert (answer["status"], answer["error"]["code"]) == ("error", "store_full")
+                for n in range(20):
+                    await arrived(door, modems, f"in {n} on a full disk")
+                assert (await door.call("GET", "/healthz")).status == 200
+
+                await device.shell("rm /data/filler /data/filler2; sync")
+                await accepted_again(door)
+                await sent_and_reported(door, "there is room again")
+                answer = await sender.ask({"to": FRIEND, "text": "by MQTT", "id": "full-mqtt"})
+                assert answer["status"] == "ok"
+                await arrived(door, modems, "in, with room")
+            failed = (await device.ssh(["systemctl", "--failed", "--plain", "--no-legend"])).out
+            assert failed == ""
+            await device.shut_down()
+        assert examine(device.card, tmp_path) == []
+        assert modems.refused() == []
+
+
+async def first_refusal(door: Api) -> Answer:
+    """Send until the hub refuses; all before is accepted."""
+    for n in range(TRIES):
+        answer = await door.call("POST", "/api/v1/messages", {"to": FRIEND, "text": f"{n} on a full disk"})
+        if answer.status != 202:
+            return answer
+    raise AssertionError(f"{TRIES} texts were accepted on a full disk")
+
+
+async def accepted_again(door: Api) -> None:
+    """Wait until the hub takes texts."""
+    deadline = time.monotonic() + ROOM
+    while True:
+        answer = await door.call("POST", "/api/v1/messages", {"to": FRIEND, "text": "is there room", "id": "room"})
+        if answer.status == 202:
+            return
+        assert (answer.status, answer.json["code"]) == (507, "store_full")
+        if time.monotonic() > deadline:
+            raise Overdue(f"texts are still refused {ROOM:g} s after there is room again")
+        await asyncio.sleep(AGAIN)

@@ -1,0 +1,232 @@
+"""The SD image and power cuts: at any moment, with texts both ways, it boots, and nothing that was accepted is lost.
+
+A cut leaves what it may leave of writes that were not flushed (``hil.card.cuts``). Each round is a start of the same
+card, a moment, a cut, and a look at the card. Clients outside behave as clients do: by HTTP and by the device's own
+broker they ask again, with the same id, for what was not answered. The emulated network stands outside and keeps its
+ledger. ``--long`` has ``ROUNDS`` cuts (environment ``MODEMHUB_CUTS``) and takes about a minute and a half for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import pytest
+
+from hil.card import machine, power
+from hil.card.house import SETTINGS, Sender, api, modem_in
+from hil.card.power import SLOT_A, SLOT_B, Fragile, examine, untouched
+from hil.rig import Modems
+from hil.rig.laws import ENDS, once_each, sent_once_or_told
+from hil.rig.mqtt import Refused
+from hil.rig.waiting import Overdue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hil.card.cuts import Loss
+    from hil.conftest import NewRow
+    from hil.rig import Api
+
+pytestmark = pytest.mark.asyncio
+
+ROUNDS: Final = int(os.environ.get("MODEMHUB_CUTS", "50"))
+SEED: Final = int(os.environ.get("MODEMHUB_SEED", "1"))
+FRIENDS: Final = {"http": "+447700900801", "mqtt": "+447700900802"}
+PAUSE: Final = 0.5
+"""Seconds between two texts of a client: some are on their way at each cut, and the queue does not grow without end."""
+SETTLED: Final = 900.0
+"""Seconds until all that was accepted has its end, after the last cut; one text takes half a second here."""
+UP: Final = 600.0
+"""Seconds until a start is given up: under emulation, beside other tests, and with a disk to be looked after."""
+LAST: Final = ENDS | {"submitted"}
+"""A status report that comes while nobody is there is lost, where the modem does not store it."""
+MOMENTS: Final = ("traffic", "boot", "traffic", "start")
+"""What a round waits for before its moment: texts on their way, nothing at all, the hub's first answer."""
+
+
+class Books:
+    """What clients want sent, what they were told is accepted, and what the network has for the device."""
+
+    def __init__(self, device: Fragile, modems: Modems) -> None:
+        self.device = device
+        self.modems = modems
+        self.wanted: dict[str, dict[str, Any]] = {}
+        """By id, the idempotency key; its door is the first word."""
+        self.accepted: dict[str, str] = {}
+        """By the same, the message's id: it was said to a client."""
+        self.delivered: list[str] = []
+
+    def _next(self, door: str) -> dict[str, Any]:
+        key = f"{door}-{len(self.wanted)}"
+        command = {"to": FRIENDS[door], "text": f"text {key}", "id": key}
+        self.wanted[key] = command
+        return command
+
+    # Traffic, until it is cancelled; what fails was not answered, and is asked for again at the end.
+
+    async def by_http(self) -> None:
+        async with api(self.device) as door:
+            while True:
+                command = self._next("http")
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    answer = await door.call("POST", "/api/v1/messages", command)
+                    assert answer.status == 202, str(answer)
+                    self.accepted[command["id"]] = answer.json["id"]
+                await asyncio.sleep(PAUSE)
+
+    async def by_mqtt(self) -> None:
+        while True:
+            with contextlib.suppress(Refused, Overdue):
+                async with Sender(self.device) as client:
+                    while True:
+                        await self._ask(client, self._next("mqtt"))
+                        await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE)
+
+    async def _ask(self, client: Sender, command: dict[str, Any]) -> None:
+        answer = await client.ask(command)
+        assert answer["status"] == "ok", answer
+        self.accepted[command["id"]] = answer["id"]
+
+    async def inward(self) -> None:
+        while True:
+            text = f"in {len(self.delivered)}"
+            self.delivered.append(text)
+            await self.modems.deliver(self.modems.all[0], text)
+            await asyncio.sleep(PAUSE)
+
+    @contextlib.asynccontextmanager
+    async def traffic(self) -> AsyncIterator[None]:
+        """All of it while it lasts.
+
+        A client that is refused what it must be given fails the test.
+        """
+        running = [asyncio.create_task(each()) for each in (self.by_http, self.by_mqtt, self.inward)]
+        try:
+            yield
+        finally:
+            failed = [task for task in running if task.done() and not task.cancelled()]
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+            for task in failed:
+                task.result()
+
+    # Afterwards.
+
+    async def still_there(self, door: Api) -> list[str]:
+        """Which of the texts that a client was told are accepted are not there; the newest of them."""
+        lost = []
+        for key, number in list(self.accepted.items())[-40:]:
+            answer = await door.call("GET", f"/api/v1/messages/{number}")
+            if answer.status != 200 or answer.json["text"] != self.wanted[key]["text"]:
+                lost.append(f"{key} was accepted as {number}, and is {answer}")
+        return lost
+
+    async def settle(self, door: Api) -> dict[tuple[str, str], dict[str, Any]]:
+        """Ask again for what was not answered, as the same client; then wait for every end, and read what is told."""
+        async with Sender(self.device) as client:
+            for key, command in self.wanted.items():
+                if key in self.accepted:
+                    continue
+                if key.startswith("http"):
+                    self.accepted[key] = (await door.send(**command))["id"]
+                else:
+                    await self._ask(client, command)
+        deadline = time.monotonic() + SETTLED
+        while True:
+            found = {message["id"]: message for message in await door.all_of("/api/v1/messages", cursor="before")}
+            told = {(self.wanted[key]["to"], self.wanted[key]["text"]): found[n] for key, n in self.accepted.items()}
+            inbox = await door.all_of("/api/v1/inbox", cursor="since_seq")
+            open_ = [f"{key}: {message['state']}" for key, message in told.items() if message["state"] not in LAST]
+            missing = set(self.delivered) - {message.get("text") for message in inbox}
+            if not open_ and not missing:
+                assert len(set(self.accepted.values())) == len(self.accepted)
+                return told
+            if time.monotonic() > deadline:
+                raise Overdue(f"not settled: {open_[:20]}, in: {sorted(missing)[:20]}")
+            await asyncio.sleep(5)
+
+
+@pytest.fixture
+def image() -> Path:
+    """What is flashed."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        pytest.skip("a machine takes both processors: make card")
+    if reason := machine.needed() or power.needed():
+        pytest.skip(reason)
+    found = os.environ.get("MODEMHUB_CARD")
+    if not found:
+        pytest.skip("no image is named by MODEMHUB_CARD: make card")
+    return Path(found)
+
+
+async def switch_on(device: Fragile, modems: Modems) -> None:
+    """Power for the device, and for the modem in it."""
+    await device.boot()
+    await modems.do("fault", kind="replug")
+
+
+async def lose_power(device: Fragile, modems: Modems, seed: str) -> Loss:
+    loss = await device.lose_power(seed)
+    await modems.do("fault", kind="unplug")
+    return loss
+
+
+@pytest.mark.timeout(300 + 600 * (ROUNDS + 2))
+async def test_power_cuts_at_any_moment_lose_nothing(image: Path, tmp_path: Path, row: NewRow, *, long: bool) -> None:
+    rounds = ROUNDS if long else 2
+    rng = random.Random(SEED)
+    breaches: list[str] = []
+    async with Fragile(image, tmp_path, settings=SETTINGS, on=False) as device:
+        async with Modems(tmp_path / "m", configuration=modem_in(device)) as modems:
+            books = Books(device, modems)
+            for number in range(rounds):
+                kind = MOMENTS[number % len(MOMENTS)]
+                columns = row("cuts", round=f"{number:02d}", moment=kind)
+                began = time.monotonic()
+                await switch_on(device, modems)
+                if kind == "boot":
+                    await asyncio.sleep(after := rng.uniform(1, 60))
+                else:
+                    async with books.traffic():
+                        await device.ready(within=UP)
+                        columns["ready"] = time.monotonic() - began
+                        if kind == "traffic":
+                            async with api(device) as door:
+                                breaches += await books.still_there(door)
+                        await asyncio.sleep(after := rng.uniform(0, 30 if kind == "traffic" else 4))
+                columns |= {"cut after": after, "writes": str(await lose_power(device, modems, f"{SEED}/{number}"))}
+                columns |= {"accepted": len(books.accepted), "delivered": len(books.delivered)}
+                complaints = await asyncio.to_thread(examine, device.card, tmp_path)
+                breaches += [f"round {number}: {each}" for each in complaints]
+                columns["verdict"] = f"{len(breaches)} breaches" if breaches else "passed"
+                (tmp_path / "rounds.log").open("a", encoding="utf-8").write(json.dumps(columns) + "\n")
+                assert breaches == []
+            await switch_on(device, modems)
+            await device.ready(within=UP)
+            async with api(device) as door:
+                told = await books.settle(door)
+                inbox = await door.all_of("/api/v1/inbox", cursor="since_seq")
+            failed = (await device.ssh(["systemctl", "--failed", "--plain", "--no-legend"])).out
+            await device.shut_down()
+        breaches += [
+            *sent_once_or_told(modems, told, ends=LAST),
+            *once_each(books.delivered, inbox),
+            *(str(refused) for refused in modems.refused()),
+            *examine(device.card, tmp_path),
+            *failed.splitlines(),
+            *(f"slot {n} was written to" for n in (SLOT_A, SLOT_B) if not untouched(device.card, image, n)),
+        ]
+        columns = row("cuts", round="all", moment="afterwards", accepted=len(told), delivered=len(books.delivered))
+        columns["duplicates"] = sum(len(sent) - 1 for sent in modems.times_sent().values())
+        assert breaches == []
+        assert len(told) > rounds
