@@ -19,7 +19,7 @@ import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from hil.card.cuts import SECTOR, Disk, Loss, drop
+from hil.card.cuts import SECTOR, Disk, Loss, drop, extract
 from hil.card.machine import CardMachine
 
 if TYPE_CHECKING:
@@ -28,7 +28,19 @@ if TYPE_CHECKING:
 
     from hil.card.cuts import Entry
 
-__all__ = ["DATA", "FAT", "SLOT_A", "SLOT_B", "Fragile", "examine", "needed", "untouched", "writers"]
+__all__ = [
+    "DATA",
+    "FAT",
+    "SLOT_A",
+    "SLOT_B",
+    "Fragile",
+    "examine",
+    "examine_data",
+    "needed",
+    "partition",
+    "untouched",
+    "writers",
+]
 
 FAT, SLOT_A, SLOT_B, DATA = range(4)
 """The partitions, in their order on the card."""
@@ -83,28 +95,12 @@ class Fragile(CardMachine):
 # ------------------------------------------------------------------------------------------------- in a card reader
 
 
-def _partition(card: Path, number: int) -> tuple[int, int]:
-    """First octet and length, by the MBR."""
+def partition(card: Path, number: int) -> range:
+    """Its octets, by the MBR."""
     with card.open("rb") as file:
         file.seek(446 + 16 * number + 8)
         first, count = struct.unpack("<II", file.read(8))
-    return first * SECTOR, count * SECTOR
-
-
-def _extract(card: Path, number: int, copy: Path) -> None:
-    """The partition as a file; holes stay holes."""
-    start, length = _partition(card, number)
-    with card.open("rb") as source, copy.open("wb") as target:
-        target.truncate(length)
-        at = start
-        while at < start + length:
-            try:
-                at = os.lseek(source.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole up to the end
-                break
-            piece = os.pread(source.fileno(), min(PIECE, start + length - at), at) if at < start + length else b""
-            os.pwrite(target.fileno(), piece, at - start)
-            at += max(len(piece), 1)
+    return range(first * SECTOR, (first + count) * SECTOR)
 
 
 def _complaint(argv: list[str], fine: set[int]) -> list[str]:
@@ -116,21 +112,24 @@ def _complaint(argv: list[str], fine: set[int]) -> list[str]:
 
 def examine(card: Path, scratch: Path) -> list[str]:
     """What is wrong with a card that is out of its machine; ``scratch`` is a directory for copies."""
-    fat, data, database = scratch / "fat.img", scratch / "data.img", scratch / "modemhub.db"
-    files = [fat, data, database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))]
+    fat, data, database = scratch / "fat.img", scratch / "data.img", scratch / "examined.db"
     try:
-        _extract(card, FAT, fat)
-        _extract(card, DATA, data)
-        return [
-            *_complaint(["fsck.vfat", "-n", str(fat)], {0}),
-            # as systemd-fsck does at each start: 1 is "errors were corrected", of those that need nobody's decision
-            *_complaint(["e2fsck", "-p", str(data)], {0, 1}),
-            *_complaint(["e2fsck", "-fn", str(data)], {0}),
-            *_database(data, database),
-        ]
+        extract(card, partition(card, FAT), fat)
+        extract(card, partition(card, DATA), data)
+        return [*_complaint(["fsck.vfat", "-n", str(fat)], {0}), *examine_data(data, database)]
     finally:
-        for file in files:
+        for file in (fat, data, database, *scratch.glob("examined.db-*")):
             file.unlink(missing_ok=True)
+
+
+def examine_data(data: Path, database: Path) -> list[str]:
+    """What is wrong with a data partition; it is repaired as at each start, and its database is copied out of it."""
+    return [
+        # 1: errors were corrected, of those that need nobody's decision
+        *_complaint(["e2fsck", "-p", str(data)], {0, 1}),
+        *_complaint(["e2fsck", "-fn", str(data)], {0}),
+        *_database(data, database),
+    ]
 
 
 def _database(data: Path, copy: Path) -> list[str]:
@@ -150,17 +149,18 @@ def _database(data: Path, copy: Path) -> list[str]:
 def writers(card: Path, requests: Iterable[Entry], scratch: Path) -> Counter[str]:
     """Who wrote how many octets: a file of the data partition, its journal or its other structures, or a partition."""
     told: Counter[str] = Counter()
-    places = [_partition(card, number) for number in range(4)]
+    places = [partition(card, number) for number in range(4)]
     blocks: Counter[int] = Counter()
     for entry in requests:
         at, size = entry.sector * SECTOR, entry.count * SECTOR
-        number = next((n for n, (start, length) in enumerate(places) if start <= at < start + length), None)
+        number = next((n for n, place in enumerate(places) if at in place), None)
         if number == DATA:
-            blocks.update(range((at - places[DATA][0]) // BLOCK, (at + size - 1 - places[DATA][0]) // BLOCK + 1))
+            first = at - places[DATA].start
+            blocks.update(range(first // BLOCK, (first + size - 1) // BLOCK + 1))
         elif size:
             told["outside of all partitions" if number is None else f"partition {number + 1}"] += size
     data = scratch / "data.img"
-    _extract(card, DATA, data)
+    extract(card, places[DATA], data)
     try:
         inodes = _asked(data, "icheck", blocks)
         names = _asked(data, "ncheck", {inode for inode in inodes.values() if inode.isdigit()})
@@ -185,11 +185,11 @@ def _asked(data: Path, question: str, about: Iterable[object]) -> dict[str, str]
 
 def untouched(card: Path, image: Path, number: int) -> bool:
     """Whether a partition has the very octets of the image."""
-    start, length = _partition(image, number)
-    if _partition(card, number) != (start, length):
+    part = partition(image, number)
+    if partition(card, number) != part:
         return False
     with card.open("rb") as one, image.open("rb") as other:
         return all(
             os.pread(one.fileno(), PIECE, at) == os.pread(other.fileno(), PIECE, at)
-            for at in range(start, start + length, PIECE)
+            for at in range(part.start, part.stop, PIECE)
         )

@@ -109,7 +109,8 @@ async def test_what_an_idle_device_writes(image: Path, tmp_path: Path, row: NewR
         row(
             "idle",
             who="all",
-            MB=size / 1e6 / hours, writes=round(sum(bool(entry.count) for entry in written) / hours),
+            MB=size / 1e6 / hours,
+            writes=round(sum(bool(entry.count) for entry in written) / hours),
         )
         for name, octets in who.most_common(8):
             row("idle", who=name, MB=octets / 1e6 / hours)

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,8 +23,8 @@ import pytest
 
 from hil.card import machine, power
 from hil.card.house import SETTINGS, Sender, api, modem_in
-from hil.card.power import SLOT_A, SLOT_B, Fragile, examine, untouched
-from hil.rig import Modems
+from hil.card.power import DATA, SLOT_A, SLOT_B, Fragile, examine, examine_data, partition, untouched
+from hil.rig import Api, Hub, Modems
 from hil.rig.laws import ENDS, once_each, sent_once_or_told
 from hil.rig.mqtt import Refused
 from hil.rig.waiting import Overdue
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from hil.card.cuts import Loss
     from hil.conftest import NewRow
-    from hil.rig import Api
 
 pytestmark = pytest.mark.asyncio
 
@@ -62,6 +62,8 @@ class Books:
         """By id, the idempotency key; its door is the first word."""
         self.accepted: dict[str, str] = {}
         """By the same, the message's id: it was said to a client."""
+        self.heard_at: dict[str, int] = {}
+        """By the same, octets of the record of writes when the client was told."""
         self.delivered: list[str] = []
 
     def _next(self, door: str) -> dict[str, Any]:
@@ -69,6 +71,10 @@ class Books:
         command = {"to": FRIENDS[door], "text": f"text {key}", "id": key}
         self.wanted[key] = command
         return command
+
+    def _told(self, key: str, number: str) -> None:
+        self.accepted[key] = number
+        self.heard_at[key] = self.device.writes.record.stat().st_size
 
     # Traffic, until it is cancelled; what fails was not answered, and is asked for again at the end.
 
@@ -79,7 +85,7 @@ class Books:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     answer = await door.call("POST", "/api/v1/messages", command)
                     assert answer.status == 202, str(answer)
-                    self.accepted[command["id"]] = answer.json["id"]
+                    self._told(command["id"], answer.json["id"])
                 await asyncio.sleep(PAUSE)
 
     async def by_mqtt(self) -> None:
@@ -94,7 +100,7 @@ class Books:
     async def _ask(self, client: Sender, command: dict[str, Any]) -> None:
         answer = await client.ask(command)
         assert answer["status"] == "ok", answer
-        self.accepted[command["id"]] = answer["id"]
+        self._told(command["id"], answer["id"])
 
     async def inward(self) -> None:
         while True:
@@ -230,3 +236,51 @@ async def test_power_cuts_at_any_moment_lose_nothing(image: Path, tmp_path: Path
         columns["duplicates"] = sum(len(sent) - 1 for sent in modems.times_sent().values())
         assert breaches == []
         assert len(told) > rounds
+
+
+FLOW: Final = {False: 20.0, True: 120.0}
+"""Seconds of traffic that are recorded."""
+CUTS: Final = {False: 6, True: 100}
+"""Moments of one record at which it is cut."""
+
+
+@pytest.mark.timeout(3600)
+async def test_cut_anywhere_in_one_record_what_was_accepted_is_in_the_database(
+    image: Path, tmp_path: Path, row: NewRow, *, long: bool
+) -> None:
+    rng = random.Random(SEED)
+    data, scratch = tmp_path / "data.img", tmp_path / "scratch"
+    async with Fragile(image, tmp_path, settings=SETTINGS, on=False) as device:
+        async with Modems(tmp_path / "m", configuration=modem_in(device)) as modems:
+            books = Books(device, modems)
+            await switch_on(device, modems)
+            await device.ready(within=UP)
+            async with books.traffic():
+                await asyncio.sleep(FLOW[long])
+            await device.qemu.stop()
+        requests = device.writes.requests()
+        began = next(n for n, each in enumerate(requests) if each.data >= min(books.heard_at.values()))
+        columns = row("cuts", round="one record", moment="any", accepted=len(books.accepted), writes=len(requests))
+        newest = 0
+        for number in range(CUTS[long]):
+            count = rng.randint(began, len(requests))
+            part = partition(device.card, DATA)
+            loss = device.writes.after(count, f"{SEED}/{number}", part=part, copy=data)
+            scratch.mkdir()
+            breaches = examine_data(data, scratch / "modemhub.db")
+            end = requests[count - 1].data + requests[count - 1].size
+            due = {key for key, at in books.heard_at.items() if at <= end}
+            newest = max(newest, len(due))
+            breaches += await missing(scratch, {key: books.accepted[key] for key in due})
+            assert breaches == [], f"seed {SEED}/{number}, after {count} of {len(requests)} requests: {loss}"
+            shutil.rmtree(scratch)
+        columns |= {"verdict": f"{CUTS[long]} cuts, up to {newest} texts due"}
+        assert newest > 0
+
+
+async def missing(directory: Path, due: dict[str, str]) -> list[str]:
+    """Which of these a hub of this tree, on this machine, does not find in a database that was taken off a card."""
+    hub = Hub(directory, modems=[], mqtt=None)
+    async with hub, Api(hub.address, hub.token) as door:
+        answers = {key: await door.call("GET", f"/api/v1/messages/{number}") for key, number in due.items()}
+        return [f"{key}: {answer}" for key, answer in answers.items() if answer.status != 200]
