@@ -33,10 +33,12 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # Progress bars on a terminal, silence in a log.
 sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v $(PYTHON))"
 
-# What builds and runs the guest.
+# What builds the image, what runs it, and what builds and runs the guest.
+IMAGE_PACKAGES := mmdebstrap arch-test dpkg openssl
+CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools openssh-client mosquitto mosquitto-clients
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
-.PHONY: help setup check test demo hil guest homeassistant deb mutants bench fuzz oracles lock clean
+.PHONY: help setup check test demo hil guest homeassistant deb image card mutants bench fuzz oracles lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +76,14 @@ homeassistant: setup .cache/homeassistant/.complete ## a real Home Assistant on 
 deb: $(uv) ## the Debian package for Debian 13 and Raspberry Pi OS 13, amd64 and arm64, below dist/ (no root needed)
 	@.ci/debian-packages dpkg
 	@$(or $(wildcard .venv/bin/python),$(PYTHON)) -m image.package.build $(ARGS)
+
+image: $(uv) ## the SD image for Raspberry Pi and its update bundle, below dist/ (root, Debian on amd64; 15 minutes once, then 2)
+	@.ci/debian-packages $(IMAGE_PACKAGES)
+	@$(or $(wildcard .venv/bin/python),$(PYTHON)) -m image.card $(ARGS)
+
+card: setup ## the very SD image in QEMU: boots, sends and receives, updates, loses its power (ARGS=--long for all of it)
+	@.ci/debian-packages $(CARD_PACKAGES)
+	$(run) -m pytest --card "$$($(run) -m image.card --only --moved)" hil/tests/test_card*.py $(ARGS)
 
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)

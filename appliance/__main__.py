@@ -32,6 +32,8 @@ log = logging.getLogger("appliance")
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
+SCOPES = ("send", "inbox", "status", "control", "admin")
+
 THREAD_SWITCH = 0.0005
 """Seconds after which the interpreter hands over to a waiting thread. With the default of 5 ms the journal's writer,
 back from an fsync, waits that long for a busy event loop: measured, 2.6 times fewer durable accepts in a second."""
@@ -105,9 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     create = command("create", _token_create, "Create a token and print it: it is shown this once.", into=token)
     create.add_argument("--name", required=True, type=_token_name)
-    create.add_argument(
-        "--scope", required=True, action="append", choices=["send", "inbox", "status", "control", "admin"]
-    )
+    create.add_argument("--scope", required=True, action="append", choices=SCOPES)
     create.add_argument(
         "--per-minute", type=_bound(1), metavar="N", help="messages that it may send in a minute (default: no bound)"
     )
@@ -117,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _token_list, "List the tokens' names and scopes.", into=token)
     revoke = command("revoke", _token_revoke, "Revoke a token.", into=token)
     revoke.add_argument("--name", required=True)
+
+    adopt = command("adopt", _token_adopt, "Have exactly the tokens of a file, of those that came by it.", into=token)
+    adopt.add_argument(
+        "file", type=Path, metavar="FILE", help='JSON: {"NAME": {"digest": "SHA-256 in hex", "scopes": ["send"]}}'
+    )
 
     command("doctor", _doctor, "Say what is plugged in, what each port answers, and what is wrong.")
 
@@ -337,6 +342,31 @@ def _token_revoke(options: argparse.Namespace) -> int:
     with visit(load(options.config).store.path) as store:
         store.write(tokens.revoke, name=options.name)
     return FINE
+
+
+def _token_adopt(options: argparse.Namespace) -> int:
+    from appliance import owner
+    from appliance.settings import load
+
+    try:
+        told = json.loads(options.file.read_text(encoding="utf-8"))
+        wanted = {
+            _token_name(name): (bytes.fromhex(each["digest"]), [_scope(scope) for scope in each["scopes"]])
+            for name, each in told.items()
+        }
+    except OSError as error:
+        raise ModemhubError(f"{options.file}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, argparse.ArgumentTypeError) as error:
+        raise ModemhubError(f"{options.file}: is no list of tokens: {error!r}") from error
+    changed = owner.adopt_tokens(load(options.config).store.path, wanted)
+    print("nothing changed" if changed == 0 else f"{changed} changed")
+    return FINE
+
+
+def _scope(given: str) -> str:
+    if given not in SCOPES:
+        raise ValueError(f"{given} is no scope")
+    return given
 
 
 def _token_name(given: str) -> str:

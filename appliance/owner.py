@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -20,13 +22,13 @@ from appliance.shell.wire import fingerprint_of
 from appliance.store import events, tokens, visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from appliance.http import HttpSettings
     from appliance.settings import Settings
 
-__all__ = ["create_token", "local_hub"]
+__all__ = ["adopt_tokens", "create_token", "local_hub"]
 
 
 def create_token(
@@ -52,6 +54,54 @@ def create_token(
     if not name.startswith(tokens.PASSING):  # the hub has an owner now
         claim_file(store).unlink(missing_ok=True)
     return token
+
+
+ADOPTED = "adopted.json"
+"""Beside the store: the digests of the tokens that were adopted, by name."""
+
+
+def adopt_tokens(store: Path, wanted: Mapping[str, tuple[bytes, Sequence[str]]]) -> int:
+    """Have exactly these of the tokens that their owner chose himself; returns how many changed.
+
+    What was adopted stands in a file beside the store, so that a token that is no longer wanted can be told from one
+    that was made otherwise. The file knows both, old and new, before the store is touched: a power cut in between is
+    made good by the next call.
+
+    Args:
+        store: the database file.
+        wanted: SHA-256 digest and scopes by name.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    file = store.with_name(ADOPTED)
+    known = _adopted(file)
+    fresh = {name: digest for name, (digest, _) in wanted.items()}
+    with visit(store) as journal:
+        if known.keys() - fresh.keys() or fresh.items() - known.items():
+            _write(file, {**fresh, **{name: digest for name, digest in known.items() if name not in fresh}})
+        changed = journal.write(tokens.adopt, wanted=wanted, known=known)
+    if _adopted(file) != fresh:
+        _write(file, fresh)
+    if wanted:  # the hub has an owner now
+        claim_file(store).unlink(missing_ok=True)
+    return changed
+
+
+def _adopted(file: Path) -> dict[str, bytes]:
+    try:
+        return {name: bytes.fromhex(digest) for name, digest in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _write(file: Path, digests: Mapping[str, bytes]) -> None:
+    fresh = file.with_name(file.name + ".new")
+    with fresh.open("w", encoding="utf-8") as written:
+        json.dump({name: digest.hex() for name, digest in digests.items()}, written)
+        written.flush()
+        os.fsync(written.fileno())
+    fresh.replace(file)
 
 
 @contextlib.contextmanager

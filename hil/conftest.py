@@ -35,12 +35,22 @@ class NewRow(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="black-box tests with the counts of the promises (make hil)")
+    parser.addoption("--card", metavar="FILE", help="the built SD image, to be tested in QEMU (make card)")
 
 
 @pytest.fixture(scope="session")
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether this is the long form."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def card(request: pytest.FixtureRequest) -> Path:
+    """The built SD image."""
+    given = request.config.getoption("--card")
+    if not given:
+        pytest.skip("the SD image in QEMU takes a quarter of an hour: make card")
+    return Path(given)
 
 
 @pytest.fixture

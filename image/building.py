@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +17,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Impossible", "appears", "digest", "mirrors", "requirements", "run", "say", "uv"]
+__all__ = [
+    "Impossible",
+    "appears",
+    "digest",
+    "mirrors",
+    "requirements",
+    "run",
+    "say",
+    "source_date",
+    "tree_digest",
+    "uv",
+    "wheels",
+]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -44,11 +58,79 @@ def digest(*parts: bytes) -> str:
     return whole.hexdigest()[:16]
 
 
-def requirements() -> bytes:
-    """What the hub needs, with versions and hashes, out of the lock file."""
+def tree_digest(place: Path) -> bytes:
+    """What makes this directory what it is: names, contents, links, and which files are programs."""
+    entries = []
+    for path in sorted(place.rglob("*")):
+        if "__pycache__" in path.parts:
+            continue
+        if path.is_symlink():
+            entries.append(f"{path.relative_to(place)} -> {path.readlink()}".encode())
+        elif path.is_file():
+            entries.append(f"{path.relative_to(place)} {path.stat().st_mode & 0o111:o} ".encode() + path.read_bytes())
+    return digest(*entries).encode()
+
+
+def requirements(*, group: str | None = None) -> bytes:
+    """What the hub needs (or a group of ``pyproject.toml``), with versions and hashes, out of the lock file."""
     argv = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header", "--no-annotate"]
-    command = [str(uv()), *argv, "--format", "requirements.txt"]
+    chosen = ["--only-group", group] if group else []
+    command = [str(uv()), *argv, *chosen, "--format", "requirements.txt"]
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+
+
+def wheels(locked: bytes, site: Path, *, platform: str, python: str, log: Path) -> None:
+    """Unpack these wheels into the new directory ``site``, for another machine; nothing of them is run.
+
+    What names the place of the build, and commands that start with its Python, are taken out: same wheels, same bytes.
+
+    Args:
+        locked: what ``requirements`` gives.
+        site: gets the packages.
+        platform: uv's name, "aarch64-manylinux_2_40".
+        python: the target's, "3.13".
+        log: gets what uv says.
+
+    Raises:
+        Impossible: a registry was not reached, or a hash differs.
+    """
+    site.mkdir(parents=True)
+    with tempfile.NamedTemporaryFile(suffix=".txt") as listed:
+        listed.write(locked)
+        listed.flush()
+        run(
+            [
+                uv(), "pip", "install", "--quiet", "--target", site, "--python-platform", platform,
+                "--python-version", python, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
+                "--require-hashes", "--link-mode", "copy", "--requirements", listed.name,
+            ],
+            log=log, UV_CACHE_DIR=str(ROOT / ".cache" / "uv"),
+        )  # fmt: skip
+    shutil.rmtree(site / "bin", ignore_errors=True)
+    (site / ".lock").unlink(missing_ok=True)
+    for note in ("uv_cache.json", "REQUESTED"):
+        for file in site.glob(f"*.dist-info/{note}"):
+            file.unlink()
+    for record in site.glob("*.dist-info/RECORD"):
+        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not re.match(r"(\.\./|bin/)|.*/(uv_cache\.json|REQUESTED),", line)]
+        record.write_text("".join(kept), encoding="utf-8")
+
+
+def source_date(*paths: str) -> int:
+    """The date of what is built, in seconds of Unix time: ``SOURCE_DATE_EPOCH``, or the last commit's on these paths.
+
+    Raises:
+        Impossible: neither is known.
+    """
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(given)
+    # a checkout may belong to somebody else: make run as root
+    argv = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct", "--", *paths]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout:
+        raise Impossible("this is no git checkout: set SOURCE_DATE_EPOCH to the date that the build shall have")
+    return int(done.stdout)
 
 
 def say(text: str) -> None:

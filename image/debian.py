@@ -347,14 +347,13 @@ def tools() -> Path:
     """
     if platform.machine() != "x86_64":
         raise Impossible("the tools that write the image are locked for amd64; build there")
-    lock = HERE / "tools.lock"
-    place = CACHE / f"tools-{digest(FORMAT.encode(), lock.read_bytes(), *(option.encode() for option in SLIM))}"
+    packages = locked(HERE / "tools.lock")
+    place = CACHE / f"tools-{digest(*(str(word).encode() for word in (FORMAT, *SLIM, *packages)))}"
     if not place.exists():
         require_root("making the tree of tools")
         CACHE.mkdir(parents=True, exist_ok=True)
         with appears(place) as fresh:
             say("making the tree of tools: a minute, once")
-            packages = locked(lock)
             try:
                 fetch(packages)
             except Moved as moved:

@@ -20,11 +20,11 @@ from appliance.store.clock import rfc3339
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from appliance.store.journal import Transaction
 
-__all__ = ["PASSING", "Token", "any_lasting", "authenticate", "create", "give_back", "revoke", "tokens"]
+__all__ = ["PASSING", "Token", "adopt", "any_lasting", "authenticate", "create", "give_back", "revoke", "tokens"]
 
 DIGEST_OCTETS = 32
 
@@ -89,6 +89,41 @@ def revoke(tx: Transaction, *, name: str) -> None:
     ).rowcount
     if changed == 0:
         raise Rejected("not_found", f"there is no token named {name}")
+
+
+def adopt(tx: Transaction, *, wanted: Mapping[str, tuple[bytes, Collection[str]]], known: Mapping[str, bytes]) -> int:
+    """Have exactly the tokens ``wanted`` of those that came by a file; returns how many changed.
+
+    A name in ``wanted`` belongs to it: a valid token of that name with another digest or other scopes is revoked for
+    it. One that is in ``known``, what was adopted before, and no longer in ``wanted``, is revoked, unless its name was
+    given to another token meanwhile.
+
+    Args:
+        tx: the transaction.
+        wanted: SHA-256 digest and scopes by name.
+        known: SHA-256 digests by name.
+
+    Raises:
+        ValueError: a digest is not one of SHA-256.
+    """
+    changed = 0
+    for name, digest in known.items():
+        if name not in wanted:
+            changed += tx.db.execute(
+                "UPDATE token SET revoked_at = ? WHERE name = ? AND digest = ? AND revoked_at IS NULL",
+                (tx.wall, name, digest),
+            ).rowcount
+    for name, (digest, scopes) in wanted.items():
+        told = json.dumps(sorted(scopes))
+        valid = "SELECT 1 FROM token WHERE name = ? AND digest = ? AND scopes = ? AND revoked_at IS NULL"
+        if tx.db.execute(valid, (name, digest, told)).fetchone() is not None:
+            continue
+        changed += 1
+        tx.db.execute("UPDATE token SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL", (tx.wall, name))
+        # The same token may have stood here before, by this name or another one: a digest has one row for good.
+        tx.db.execute("DELETE FROM token WHERE digest = ?", (digest,))
+        create(tx, name=name, scopes=scopes, digest=digest)
+    return changed
 
 
 def give_back(tx: Transaction, *, name: str) -> None:

@@ -2,9 +2,10 @@
 
 Promise: the machine gets a copy of the image file, as long as a card is; nothing of it is altered but the files that a
 person may put on the FAT partition before the first start: ``modemhub.toml``, and ``boot-extra.txt`` for words of the
-kernel's line. ``boot`` switches it on, ``cut`` pulls its plug, ``reset`` pushes its reset line; the card stays, so that
-``boot`` after ``cut`` is the same card again. From outside it is reached as a device in a house is: HTTPS, MQTT and ssh
-on ``ports``, modems in ``sockets``, and ``fat`` reads its FAT partition as a card reader would.
+kernel's line. ``boot`` switches it on and waits for the hub, ``cut`` takes its power, ``reset`` pushes its reset line;
+the card stays, so that ``boot`` after ``cut`` is the same card again. From outside it is reached as a device in a house
+is: HTTPS, MQTT and ssh on ``ports``, modems in ``sockets``; and while it is off, ``fat`` reads its FAT partition as a
+card reader would.
 
 ::
 
@@ -14,13 +15,12 @@ on ``ports``, modems in ``sockets``, and ``fat`` reads its FAT partition as a ca
     card.img ─ virtio ───────────┘
 
 What it is not: a Raspberry Pi. Firmware, device trees and drivers of the board are not in it; the disk is virtio, no
-SD card. Power cuts lose what the guest had not given to its disk; the cache of a real card is not modelled.
+SD card.
 
 Theory of operation. U-Boot for QEMU is of the same Debian release as the one for the Pi on the image, out of the
 package that ``image/tools.lock`` names. The card is a sparse copy, longer than the image: so the growing of the data
-partition is seen. QEMU writes it through this host's page cache (``cache=unsafe``): what the guest gave is kept when
-QEMU is killed, and none of it waits for this host's disk. An ssh key is made for each machine; settings name it by
-``SSH_KEY``.
+partition is seen. ``hil.card.cuts`` records what the guest writes and decides what a cut leaves of it. An ssh key is
+made for each machine; settings name it by ``SSH_KEY``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from hil.card.cuts import Disk, drop
 from hil.qemu import Qemu
 from hil.rig.waiting import Overdue
 from image import debian
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from hil.card.cuts import Loss
     from hil.guest.gpio import Lines
+    from hil.qemu import Qmp
 
 __all__ = ["SSH_KEY", "CardMachine", "Done", "Failed", "Fat", "needed", "uboot"]
 
@@ -146,7 +149,7 @@ class Fat:
 
 
 class CardMachine:
-    """A machine with a card; entered, it has been switched on.
+    """A machine with a card; entered, the device on it is ready.
 
     Args:
         image: the image file; it is not written to.
@@ -156,7 +159,7 @@ class CardMachine:
         settings: ``modemhub.toml`` for the FAT partition; ``SSH_KEY`` in it becomes the public key.
         words: more words for the kernel's line.
         size: octets of the card, or None: as long as the image is.
-        on: whether entering switches it on.
+        on: whether entering boots it.
     """
 
     def __init__(
@@ -183,10 +186,16 @@ class CardMachine:
         self.sockets = self.qemu.sockets
         self.console = self.qemu.console
         self.events = self.qemu.events
-        self.disk: Fat
+        self.disk = Disk(self.card, directory)
+        self.loss: Loss | None = None
         self._on = on
         self._booted_at = 0
         self._bios = Path()
+
+    @property
+    def qmp(self) -> Qmp:
+        """QEMU's monitor, while it is on."""
+        return self.qemu.qmp
 
     @property
     def lines(self) -> Lines:
@@ -213,17 +222,21 @@ class CardMachine:
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, self.card], check=True)
         if self.size is not None and self.size > self.card.stat().st_size:
             os.truncate(self.card, self.size)
-        self.disk = Fat.of(self.card)
         if self.settings is not None:
             self.configure(self.settings)
         if self.words:
-            self.disk.write("boot-extra.txt", f"extra={self.words}\n".encode())
+            Fat.of(self.card).write("boot-extra.txt", f"extra={self.words}\n".encode())
 
     def configure(self, settings: str) -> None:
         """Put ``modemhub.toml`` on the card, as a person does; the machine is off."""
-        self.disk.write("modemhub.toml", settings.replace(SSH_KEY, self.public_key).encode())
+        self._off()
+        Fat.of(self.card).write("modemhub.toml", settings.replace(SSH_KEY, self.public_key).encode())
 
-    async def boot(self) -> None:
+    def _off(self) -> None:
+        child = self.qemu.child
+        assert child is None or not child.running, "the card is in the machine, and that is on"
+
+    async def power_on(self) -> None:
         """Switch it on; it boots from now on.
 
         Raises:
@@ -232,14 +245,48 @@ class CardMachine:
         self._booted_at = len(self.console.items)
         await self.qemu.start(
             "-bios", self._bios,
-            "-drive", f"if=none,id=disk,format=raw,cache=unsafe,file={self.card}",
-            "-device", "virtio-blk-pci,drive=disk",
+            "-blockdev", await asyncio.to_thread(self.disk.blockdev),
+            "-device", f"virtio-blk-pci,{Disk.DEVICE}",
             "-device", "i6300esb", "-action", "watchdog=reset",
         )  # fmt: skip
 
-    async def cut(self) -> None:
-        """Pull the plug."""
+    async def boot(self, *, within: float = BOOT) -> None:
+        """Switch it on and wait until the hub answers.
+
+        Raises:
+            Overdue: it does not in time.
+        """
+        await self.power_on()
+        await self.ready(within=within)
+
+    async def cut(self, seed: int | str = 0) -> Loss:
+        """Take its power; what it had not flushed may be lost, as the seed decides."""
+        assert self.qemu.child is not None
+        if self.qemu.child.running:
+            drop(self.qemu.child.pid)
         await self.qemu.stop()
+        self.loss = await asyncio.to_thread(self.disk.cut, seed)
+        return self.loss
+
+    async def ended(self, *, within: float = COMMAND) -> None:
+        """Wait until it has switched itself off; all that it wrote is on the card.
+
+        Raises:
+            Overdue: it has not in time.
+        """
+        assert self.qemu.child is not None
+        await self.qemu.child.ended(within=within)
+        await self.qemu.stop()
+        await asyncio.to_thread(self.disk.keep)
+
+    async def shut_down(self, *, within: float = COMMAND) -> None:
+        """Push its power key, and wait until it is off.
+
+        Raises:
+            Overdue: it is not in time.
+        """
+        await self.qemu.qmp("system_powerdown")
+        await self.ended(within=within)
 
     async def reset(self) -> None:
         """Push its reset line."""
@@ -367,12 +414,13 @@ class CardMachine:
         return (await self.ssh(["sh", "-c", script], check=check, within=within)).out
 
     def fat(self, name: str) -> bytes:
-        """A file of the FAT partition; while the machine runs, as far as it has been written out.
+        """A file of the FAT partition; the machine is off.
 
         Raises:
             FileNotFoundError: there is none of that name.
         """
-        return self.disk.read(name)
+        self._off()
+        return Fat.of(self.card).read(name)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -383,4 +431,5 @@ class CardMachine:
         if 22 in self.ports:
             await self._forget_ssh()
         await self.qemu.close()
-        self.card.unlink(missing_ok=True)
+        for file in (self.card, self.disk.overlay, self.disk.record):
+            file.unlink(missing_ok=True)

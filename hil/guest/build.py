@@ -2,12 +2,10 @@
 
 Promise: the same recipe is built once; its place is named by a hash of all that goes in. Nothing is downloaded but
 Debian packages, from the mirror that this machine's apt is set to use, and the wheels that ``uv.lock`` names with
-their hashes. What was registered with the kernel for the build is taken out again.
+their hashes.
 
-Theory of operation. Three stages, each in a directory of its own that appears whole or not at all:
+Theory of operation. Two stages, each in a directory of its own that appears whole or not at all:
 
-* ``emulator-…``: qemu-user of the guest's Debian release (the one of Debian 12 is four times as slow); the kernel is
-  told to run arm64 programs with it while the build lasts (binfmt_misc, flag F: one open file serves every chroot).
 * ``base-…``: mmdebstrap with the packages of ``recipe/packages`` and one initramfs with ``recipe/initramfs-modules``.
 * ``image-…``: the base with the hub's wheels for arm64 below ``SITE`` and ``recipe/overlay`` on top, as ext4 (written
   from the directory: no mount, no loop device), with the kernel and the initramfs beside it.
@@ -21,20 +19,15 @@ that has binfmt_misc (unless this machine is arm64 itself), a Debian host, and t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from image.building import Impossible, appears, digest, mirrors, requirements, run, say, uv
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from image.building import Impossible, appears, digest, mirrors, requirements, run, say, tree_digest, wheels
+from image.debian import RELEASE, arm64_runs, listed
 
 __all__ = ["Image", "Impossible", "build", "image"]
 
@@ -43,10 +36,11 @@ RECIPE: Final = Path(__file__).resolve().parent / "recipe"
 CACHE: Final = ROOT / ".cache" / "guest"
 FORMAT: Final = "1"
 """Counts the changes of this file that change what it builds."""
-RELEASE: Final = "trixie"
 ARCHITECTURE: Final = "arm64"
 PYTHON: Final = "3.13"
 """Python of the release."""
+PLATFORM: Final = "aarch64-manylinux_2_40"
+"""uv's name of the guest; the release has glibc 2.41."""
 SITE: Final = "/opt/modemhub/lib"
 """Where the wheels of the hub's dependencies are in the guest."""
 SIZE: Final = "1536M"
@@ -54,14 +48,6 @@ SIZE: Final = "1536M"
 KEPT: Final = 3
 """Images that stay: checkouts of several branches may share a cache, and an image has 500 MB."""
 NEEDED: Final = ("mmdebstrap", "arch-test", "mke2fs")
-BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
-HANDLER: Final = "qemu-aarch64"
-"""The name under which mmdebstrap looks for a handler."""
-ELF_ARM64: Final = (
-    r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
-    r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-)
-"""Magic and mask of an ELF64 little-endian executable (or PIE) for EM_AARCH64."""
 LEFT_OUT: Final = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -99,16 +85,6 @@ class Image:
 # ------------------------------------------------------------------------------------------------------------- keys
 
 
-def _tree(place: Path) -> bytes:
-    entries = []
-    for path in sorted(place.rglob("*")):
-        if path.is_symlink():
-            entries.append(f"{path.relative_to(place)} -> {path.readlink()}".encode())
-        elif path.is_file():
-            entries.append(f"{path.relative_to(place)} {path.stat().st_mode & 0o111:o} ".encode() + path.read_bytes())
-    return b"\0".join(entries)
-
-
 def _base_key() -> str:
     words = "".join((RELEASE, ARCHITECTURE, *LEFT_OUT)).encode()
     return digest(
@@ -119,7 +95,12 @@ def _base_key() -> str:
 def image() -> Image:
     """Where the image of this tree is, or will be."""
     key = digest(
-        FORMAT.encode(), _base_key().encode(), requirements(), _tree(RECIPE / "overlay"), SITE.encode(), SIZE.encode()
+        FORMAT.encode(),
+        _base_key().encode(),
+        requirements(),
+        tree_digest(RECIPE / "overlay"),
+        SITE.encode(),
+        SIZE.encode(),
     )
     return Image(CACHE / f"image-{key}")
 
@@ -133,52 +114,6 @@ def _sources() -> list[str]:
     if "Debian-Security" in addresses:
         lines.append(f"deb {addresses['Debian-Security']} {RELEASE}-security main")
     return lines
-
-
-def _emulator() -> Path:
-    place = CACHE / f"emulator-{digest(FORMAT.encode(), RELEASE.encode(), platform.machine().encode())}"
-    if not place.exists():
-        with appears(place) as fresh:
-            say("fetching qemu-user")
-            argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--include=qemu-user", RELEASE]
-            run([*argv, fresh / "tree", *_sources()], log=CACHE / "emulator.log")
-            (fresh / "tree/usr/bin" / HANDLER).rename(fresh / HANDLER)
-            shutil.rmtree(fresh / "tree")
-    return place / HANDLER
-
-
-@contextlib.contextmanager
-def _arm64_runs() -> Iterator[None]:
-    """While it lasts, this machine runs arm64 programs."""
-    if platform.machine() == "aarch64":
-        yield
-        return
-    mounted = not (BINFMT / "register").exists()
-    if mounted:
-        command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Impossible(f"this kernel lets nobody register the format of arm64 programs: {done.stderr.strip()}")
-    entry = BINFMT / HANDLER
-    registered = not entry.exists()
-    try:
-        if registered:
-            line = f":{HANDLER}:M::{ELF_ARM64}:{_emulator()}:OCF"
-            try:
-                (BINFMT / "register").write_text(line, encoding="ascii")
-            except OSError as error:
-                raise Impossible(f"the kernel does not take the handler of arm64 programs: {error}") from error
-        yield
-    finally:
-        if registered and entry.exists():
-            entry.write_text("-1", encoding="ascii")
-        if mounted:
-            subprocess.run(["umount", str(BINFMT)], check=False)
-
-
-def _listed(file: Path) -> list[str]:
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _base() -> Path:
@@ -196,7 +131,7 @@ def _base() -> Path:
         initramfs = 'kernel=$(ls "$1/lib/modules"); chroot "$1" mkinitramfs -o /boot/initrd.img "$kernel"'
         argv: list[str | Path] = [
             "mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={ARCHITECTURE}", *options,
-            f"--include={','.join(_listed(RECIPE / 'packages'))}",
+            f"--include={','.join(listed(RECIPE / 'packages'))}",
             '--aptopt=APT::Install-Recommends "false"',
             "--skip=essential/unlink,download/empty,cleanup/apt",
             f"--setup-hook={fetched}",
@@ -209,21 +144,6 @@ def _base() -> Path:
         # no initramfs at the kernel's installation: one is made when everything is there
         run(argv, log=CACHE / "base.log", INITRD="No")
     return place
-
-
-def _wheels(target: Path, locked: bytes, *, log: Path) -> None:
-    """The hub's dependencies for the guest, unpacked into ``target``."""
-    target.mkdir(parents=True, exist_ok=True)
-    listed = target.parent / "requirements.txt"
-    listed.write_bytes(locked)
-    run(
-        [
-            uv(), "pip", "install", "--quiet", "--target", target, "--python-platform", "aarch64-manylinux_2_40",
-            "--python-version", PYTHON, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
-            "--require-hashes", "--link-mode", "copy", "--requirements", listed,
-        ],
-        log=log, UV_CACHE_DIR=str(ROOT / ".cache" / "uv"),
-    )  # fmt: skip
 
 
 def build() -> Image:
@@ -242,13 +162,13 @@ def build() -> Image:
     if missing:
         raise Impossible(f"commands are missing: {', '.join(missing)}")
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _arm64_runs():
+    with arm64_runs():
         base = _base()
         with appears(wanted.place) as fresh:
             log = CACHE / "image.log"
             root = fresh / "root"
             run(["cp", "--archive", base / "root", root], log=log)
-            _wheels(root / SITE.lstrip("/"), requirements(), log=log)
+            wheels(requirements(), root / SITE.lstrip("/"), platform=PLATFORM, python=PYTHON, log=log)
             run(["chroot", root, "python3", "-m", "compileall", "-q", SITE], log=log)
             run(["cp", "--recursive", "--no-dereference", f"{RECIPE}/overlay/.", root], log=log)
             shutil.copy(next((root / "boot").glob("vmlinuz-*")), fresh / "vmlinuz")

@@ -108,7 +108,7 @@ def table(image: Path, case: Case) -> Path:
 
 
 def on(image: Path, directory: Path) -> CardMachine:
-    return CardMachine(image, directory, usb=0, forward=(), size=None)
+    return CardMachine(image, directory, usb=0, forward=(), size=None, on=False)
 
 
 def told(running: CardMachine) -> list[str]:
@@ -120,11 +120,13 @@ def told(running: CardMachine) -> list[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_the_slot_that_boots_and_what_is_remembered(case: Case, tmp_path: Path) -> None:
     async with on(table(tmp_path / "image", case), tmp_path) as running:
+        await running.power_on()
         said = await running.says("kernel of ", within=WITHIN)
         assert said.startswith(f"kernel of {case.boots}: ")
         part = {"A": 2, "B": 3}[case.boots]
         line = said.split(": ", 1)[1].split()
         assert line[:4] == [f"root=PARTUUID=4d485542-0{part}", "ro", "rootwait", f"rauc.slot={case.boots}"]
         assert told(running) == [*case.told, f"slot {case.boots}"]
+        await running.ended()
         order, a, b = case.then
         assert chosen(running.card) == {"BOOT_ORDER": order, "BOOT_A_LEFT": a, "BOOT_B_LEFT": b}

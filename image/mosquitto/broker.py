@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Certificates, roles and accounts of the bundled Mosquitto: ``init``, ``account``, ``certificate``.
+"""Certificates, roles and accounts of the bundled Mosquitto: ``init``, ``account``, ``remove``, ``certificate``.
 
 Promise: each command may be run again at any time and changes only what is not as it should be. The authority, keys,
 passwords, and whatever else the user put into the dynamic security file stay; our roles are written anew, so that they
@@ -226,7 +226,7 @@ class Place:
 # ---------------------------------------------------------------- certificates
 
 
-def make_authority(place: Place) -> None:
+def make_authority(place: Place, host: str) -> None:
     """The authority of this machine; once, as every client trusts it."""
     key, certificate = place.keys / "ca.key", place.keys / "ca.crt"
     if key.exists() and certificate.exists():
@@ -235,7 +235,7 @@ def make_authority(place: Place) -> None:
         run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", new_key)
         run(
             *("openssl", "req", "-x509", "-new", "-key", new_key, "-out", new_certificate, "-sha256"),
-            *("-days", str(AUTHORITY_DAYS), "-subj", f"/CN=modemhub of {socket.gethostname()[:40]}"),
+            *("-days", str(AUTHORITY_DAYS), "-subj", f"/CN=modemhub of {host[:40]}"),
             *("-addext", "basicConstraints=critical,CA:TRUE,pathlen:0"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
@@ -413,8 +413,8 @@ def init(place: Place, given: argparse.Namespace) -> None:
     if not plugin.exists():
         raise Wrong(f"{plugin} is not there")
     prepare(place)
-    make_authority(place)
-    host = socket.gethostname()
+    host = given.host or socket.gethostname()
+    make_authority(place, host)
     names = [host, *([] if "." in host else [f"{host}.local"]), "localhost", "127.0.0.1", *given.name]
     make_certificate(place, "server", host[:64], list(dict.fromkeys(names)), usage="serverAuth")
     content = read_dynsec(place)
@@ -464,6 +464,17 @@ def account(place: Place, given: argparse.Namespace) -> None:
     say(f"the password of {given.account} stands in {place.accounts / given.account}")
 
 
+def remove(place: Place, given: argparse.Namespace) -> None:
+    """No account of this name any more."""
+    if given.account in {ADMIN, HUB} or not NAME.fullmatch(given.account):
+        raise Wrong(f"{given.account} cannot be removed")
+    content = _known(place)
+    content["clients"] = [client for client in content["clients"] if client["username"] != given.account]
+    (place.accounts / given.account).unlink(missing_ok=True)
+    if write_dynsec(place, content):
+        say("done; now: systemctl restart mosquitto")
+
+
 def certificate(place: Place, given: argparse.Namespace) -> None:
     """A client's certificate, and its account."""
     content = _known(place)
@@ -498,6 +509,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True)
     make = commands.add_parser("init", help="everything that the broker needs to start; again after an upgrade")
     make.set_defaults(do=init)
+    make.add_argument("--host", help="the name of this machine; default: what it says")
     make.add_argument("--name", action="append", default=[], help="one more name or address that clients use for it")
     make.add_argument("--port", type=int, default=8883, help="with TLS, for the network; default: %(default)s")
     make.add_argument("--local-port", type=int, default=1883, help="without, for this machine; default: %(default)s")
@@ -514,6 +526,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("account", metavar="NAME")
     one.add_argument("role", metavar="ROLE", nargs="+", choices=words, help=", ".join(words))
     one.add_argument("--password-file", type=Path, help="holds the password; default: one is made")
+    gone = commands.add_parser("remove", help="no such account any more")
+    gone.set_defaults(do=remove)
+    gone.add_argument("account", metavar="NAME")
     tls = commands.add_parser("certificate", help="a client's certificate, with the account that it stands for")
     tls.set_defaults(do=certificate)
     tls.add_argument("account", metavar="NAME")

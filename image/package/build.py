@@ -18,8 +18,9 @@ Theory of operation. The package's tree is made below ``.cache/package``::
         lib/python3.13/site-packages              the wheels and ``appliance``
     /usr/share/doc/modemhub                       README, licences, changelog
 
-Then every date becomes that of the last commit (``SOURCE_DATE_EPOCH``, if set, instead), every mode is decided here and
-not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes root the owner.
+Then every date becomes that of the last commit to any of it (``SOURCE_DATE_EPOCH``, if set, instead), every mode is
+decided here and not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes
+root the owner.
 
 ``python -m image.package.build`` builds for both architectures and prints the files.
 """
@@ -33,7 +34,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -42,7 +42,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from image.building import Impossible, requirements, run, uv
+from image.building import Impossible, requirements, run, source_date, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,41 +73,6 @@ def version() -> str:
     return text
 
 
-def _epoch() -> int:
-    if given := os.environ.get("SOURCE_DATE_EPOCH"):
-        return int(given)
-    # a checkout may belong to somebody else: make run as root
-    argv = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Impossible("this is no git checkout: set SOURCE_DATE_EPOCH to the date that the package shall have")
-    return int(done.stdout)
-
-
-def _wheels(site: Path, architecture: str, scratch: Path) -> None:
-    site.mkdir(parents=True)
-    listed = scratch / "requirements.txt"
-    listed.write_bytes(requirements())
-    run(
-        [
-            uv(), "pip", "install", "--quiet", "--target", site, "--python-platform", ARCHITECTURES[architecture],
-            "--python-version", PYTHON, "--python", sys.executable, "--only-binary", ":all:", "--no-deps",
-            "--require-hashes", "--link-mode", "copy", "--requirements", listed,
-        ],
-        log=CACHE / "build.log", UV_CACHE_DIR=str(ROOT / ".cache" / "uv"),
-    )  # fmt: skip
-    # commands that start with the path of this machine's Python, and what is noted about them
-    shutil.rmtree(site / "bin", ignore_errors=True)
-    (site / ".lock").unlink(missing_ok=True)
-    for note in ("uv_cache.json", "REQUESTED"):
-        for file in site.glob(f"*.dist-info/{note}"):
-            file.unlink()
-    for record in site.glob("*.dist-info/RECORD"):
-        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not re.match(r"(\.\./|bin/)|.*/(uv_cache\.json|REQUESTED),", line)]
-        record.write_text("".join(kept), encoding="utf-8")
-
-
 def _copy(source: Path, target: Path) -> None:
     shutil.copytree(
         source, target, symlinks=True, dirs_exist_ok=True, ignore=lambda _, names: NOT_SHIPPED.intersection(names)
@@ -132,7 +97,7 @@ def _licences(site: Path) -> Iterator[tuple[str, str, str]]:
 def _documents(tree: Path, number: str, date: datetime) -> None:
     doc = tree / DOC
     doc.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE.parent / "README.md", doc / "README.md")
+    shutil.copy(HERE / "README.md", doc / "README.md")
     lines = (f" {name} {number}: {licence}" for name, number, licence in _licences(tree / SITE))
     head = (HERE / "debian/copyright").read_text(encoding="utf-8")
     (doc / "copyright").write_text(head + "\n".join((*lines, "")), encoding="utf-8")
@@ -206,7 +171,7 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     if not shutil.which("dpkg-deb"):
         raise Impossible("dpkg-deb is not installed: apt install dpkg")
     number = number or version()
-    epoch = _epoch()
+    epoch = source_date("appliance", "udev", "image", "uv.lock")
     for directory in (CACHE, into):
         directory.mkdir(parents=True, exist_ok=True)
     file = into / f"modemhub_{number}_{architecture}.deb"
@@ -215,7 +180,9 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
         _copy(HERE / "overlay", tree)
         for rules in sorted((ROOT / "udev").glob("*.rules")):
             shutil.copy(rules, tree / "usr/lib/udev/rules.d" / rules.name)
-        _wheels(tree / SITE, architecture, Path(scratch))
+        wheels(
+            requirements(), tree / SITE, platform=ARCHITECTURES[architecture], python=PYTHON, log=CACHE / "build.log"
+        )
         _copy(ROOT / "appliance", tree / SITE / "appliance")
         home = tree / HOME
         (home / "bin").mkdir()

@@ -1,0 +1,188 @@
+"""The verb ``boot``: once at each start, before network, firewall, SSH, broker and hub.
+
+Promise: it always ends well, soon, and with a plan written. A part that fails is told (``tell``) and left out, and the
+rest goes on with what is there: a broker without keys keeps nobody from reading the console.
+
+Order: directories, the file on the card, SSH's keys, the broker's, the plan, the hostname. ``refresh`` is the part of
+it that follows the claim, for ``claim``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import broker
+from .fat import Fat
+from .intake import take
+from .kept import Kept
+from .plan import Facts, File, broker_runs, merged, plan
+from .rim import Command, Failed, ids, link, read, run, sync_directory, write
+from .shape import Device
+from .tell import Board
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .place import Place
+
+__all__ = ["DIRECTORIES", "boot", "facts", "prepare_data", "refresh"]
+
+log = logging.getLogger(__name__)
+
+DIRECTORIES: Final = {
+    "modemhub": ("modemhub", 0o700),
+    "systemd": ("root", 0o755),
+    "mosquitto": ("mosquitto", 0o700),
+    # Mosquitto's user goes through it to its keys; what is in it is closed by itself.
+    "device": ("root", 0o711),
+    "updates": ("root", 0o700),
+}
+"""Of /data: owner and mode."""
+
+AUTHORITY: Final = "modemhub-ca.crt"
+"""On the card: what clients verify the broker by."""
+
+
+def prepare_data(data: Path, *, real: bool) -> None:
+    """Have the directories of /data; ``real``: with the users of the device."""
+    for name, (owner, mode) in DIRECTORIES.items():
+        path = data / name
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+        if real:
+            with contextlib.suppress(KeyError):  # a root without Mosquitto
+                os.chown(path, *ids(owner))
+
+
+def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
+    """Derive everything; exit code 0."""
+    fat = Fat(place, command=command)
+    board = Board(place, fat=fat)
+    troubles: list[str] = []
+
+    @contextlib.contextmanager
+    def part(what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            log.exception("%s", what)
+            troubles.append(f"{what}: {type(error).__name__}: {error}")
+
+    with contextlib.ExitStack() as written:
+        with part("the directories of the data partition"):
+            prepare_data(place.data, real=place.real)
+        complaints: tuple[str, ...] = ()
+        with part("the settings file"):
+            taken = take(place, fat)
+            complaints = taken.complaints
+            troubles += taken.warnings
+            for line in complaints:
+                log.error("modemhub.toml: %s", line)
+        kept = Kept.read(place)
+        device = Device.of(merged(kept.settings, kept.secrets))
+        with part("SSH's keys"):
+            if device.system.ssh_keys:
+                _host_keys(place, command)
+        with part("the broker"):
+            if broker_runs(kept.settings, device):
+                broker.prepare(place, kept.settings, device, year=now().year, command=command)
+        with part("what is derived from the settings"):
+            refresh(place)
+        with part("the hostname"):
+            place.at("/proc/sys/kernel/hostname").write_text(device.system.hostname, encoding="ascii")
+        with part("the card"):
+            written.enter_context(_once(fat, board, complaints, troubles))
+            _authority(place, fat, kept, device)
+        board.tell("settings", complaints)
+        board.tell("device", troubles)
+    return 0
+
+
+@contextlib.contextmanager
+def _once(fat: Fat, board: Board, complaints: tuple[str, ...], troubles: list[str]) -> Iterator[None]:
+    """One time of writing for all that is told, where there is anything to tell."""
+    quiet = not complaints and not troubles and not board.problems()
+    with contextlib.nullcontext() if quiet else fat.writable():
+        yield
+
+
+def _authority(place: Place, fat: Fat, kept: Kept, device: Device) -> None:
+    pem = broker.authority(place) if broker_runs(kept.settings, device) else None
+    if pem is not None:
+        fat.write(AUTHORITY, pem)
+    elif fat.find(AUTHORITY) is not None:
+        fat.remove(AUTHORITY)
+
+
+def _host_keys(place: Place, command: Command) -> None:
+    """The SSH server's key, made when it is needed first."""
+    key = place.host_keys / "ssh_host_ed25519_key"
+    if key.exists() and key.with_suffix(".pub").exists() and key.stat().st_size:
+        return
+    place.host_keys.mkdir(parents=True, exist_ok=True)
+    place.host_keys.chmod(0o700)
+    fresh = place.host_keys / "new"
+    for path in (fresh, fresh.with_suffix(".pub")):
+        path.unlink(missing_ok=True)
+    command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "modemhub", "-f", fresh])
+    os.sync()
+    fresh.with_suffix(".pub").replace(key.with_suffix(".pub"))
+    fresh.replace(key)
+    sync_directory(place.host_keys)
+
+
+def facts(place: Place) -> Facts:
+    """What the machine says now."""
+    kept = Kept.read(place)
+    tokens = kept.settings.get("tokens")
+    return Facts(
+        claimed=bool(tokens) or (place.hub_store.exists() and not place.hub_claim.exists()),
+        host_keys=(place.host_keys / "ssh_host_ed25519_key").exists(),
+        broker_password=broker.password(place),
+        adopted=place.hub_store.with_name("adopted.json").exists(),
+    )
+
+
+def refresh(place: Place) -> set[Path]:
+    """Write what follows from settings and facts now, and take away what no longer does; returns what was changed.
+
+    A failure is logged and goes no further than its file; the last one is raised when all others are written.
+
+    Raises:
+        Failed: a file could not be written.
+    """
+    kept = Kept.read(place)
+    files = plan(kept.settings, kept.secrets, facts(place))
+    place.run.mkdir(parents=True, exist_ok=True)
+    place.at("/run/credstore").mkdir(mode=0o700, exist_ok=True)
+    changed, failed = set[Path](), ""
+    for file in files:
+        path = place.at(file.path.as_posix())
+        try:
+            if _put(file, path, real=place.real):
+                changed.add(Path(file.path))
+        except (OSError, KeyError) as error:
+            log.exception("%s", path)
+            failed = f"{file.path} could not be written: {error}"
+    note = place.run / "written.json"
+    now = [file.path.as_posix() for file in files]
+    for old in json.loads(read(note) or b"[]"):
+        if old not in now:
+            place.at(old).unlink(missing_ok=True)
+            changed.add(Path(old))
+    write(note, json.dumps(now).encode(), durable=False)
+    if failed:
+        raise Failed(failed)
+    return changed
+
+
+def _put(file: File, path: Path, *, real: bool) -> bool:
+    if file.link is not None:
+        return link(path, file.link)
+    return write(path, file.content, file.mode, owner=file.owner if real else None, durable=False)
