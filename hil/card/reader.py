@@ -1,11 +1,9 @@
-"""A card in a machine whose power is cut in earnest, and how the card is examined afterwards, by whoever finds it.
+"""A card in a reader: looked at by whoever finds it, without booting it.
 
-Promise: ``Fragile.lose_power`` ends the machine at once, and leaves on its card what a power cut may leave
-(``hil.card.cuts``); ``boot`` starts it again from that. ``examine`` looks at a card in a reader, without booting it,
-and names what is wrong: with the FAT, with the data partition after what each start does (journal, e2fsck's preen),
-with the database in it. ``untouched`` tells whether a slot's octets are those of the image that was flashed.
-
-The card is examined on copies of its partitions, so that the next start finds it as the cut left it.
+Promise: ``examine`` names what is wrong with a card that is out of its machine: with the FAT, with the data partition
+after what each start does (its journal, e2fsck's preen), with the database in it. ``untouched`` tells whether a slot
+has the very octets of the image that was flashed, ``writers`` which files a record of writes went to. All of it looks
+at copies of partitions, so that the next start finds the card as it was.
 """
 
 from __future__ import annotations
@@ -17,23 +15,22 @@ import sqlite3
 import struct
 import subprocess
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from hil.card.cuts import SECTOR, Disk, Loss, drop, extract
-from hil.card.machine import CardMachine
+from hil.card.cuts import SECTOR, extract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from hil.card.cuts import Entry
+    from hil.card.cuts import Disk, Entry, Loss
 
 __all__ = [
     "DATA",
     "FAT",
     "SLOT_A",
     "SLOT_B",
-    "Fragile",
+    "data_after",
     "examine",
     "examine_data",
     "needed",
@@ -46,12 +43,10 @@ FAT, SLOT_A, SLOT_B, DATA = range(4)
 """The partitions, in their order on the card."""
 DATABASE: Final = "/modemhub/modemhub.db"
 """On the data partition."""
-POWER_OFF: Final = 120.0
-"""Seconds until a machine that was told to shut down has to be off."""
 PIECE: Final = 1 << 20
 BLOCK: Final = 4096
 """Octets of a block of the data partition."""
-COMMANDS: Final = ("e2fsck", "debugfs", "fsck.vfat", "qemu-img")
+COMMANDS: Final = ("e2fsck", "debugfs", "fsck.vfat")
 
 
 def needed() -> str | None:
@@ -60,47 +55,18 @@ def needed() -> str | None:
     return f"commands are missing: {', '.join(missing)}" if missing else None
 
 
-class Fragile(CardMachine):
-    """A machine with a card of which only what was flushed outlives a power cut."""
-
-    def __init__(self, image: Path, directory: Path, **more: Any) -> None:
-        super().__init__(image, directory, **more)
-        self.writes = Disk(self.card, directory)
-
-    async def boot(self) -> None:
-        self._booted_at = len(self.console.items)
-        await self.qemu.start(
-            "-bios", self._bios,
-            "-blockdev", self.writes.blockdev(),
-            "-device", f"virtio-blk-pci,{Disk.DEVICE}",
-            "-device", "i6300esb", "-action", "watchdog=reset",
-        )  # fmt: skip
-
-    async def lose_power(self, seed: int | str) -> Loss:
-        """Cut its power now; what became of the writes."""
-        assert self.qemu.child is not None
-        drop(self.qemu.child.pid)
-        await self.qemu.stop()
-        return self.writes.cut(seed)
-
-    async def shut_down(self) -> None:
-        """Let it shut down, and take the card out; the settings have to name ``SSH_KEY``."""
-        assert self.qemu.child is not None
-        await self.ssh(["systemctl", "poweroff"], check=False)
-        await self.qemu.child.ended(within=POWER_OFF)
-        await self.qemu.stop()
-        self.writes.keep()
-
-
-# ------------------------------------------------------------------------------------------------- in a card reader
-
-
 def partition(card: Path, number: int) -> range:
     """Its octets, by the MBR."""
     with card.open("rb") as file:
         file.seek(446 + 16 * number + 8)
         first, count = struct.unpack("<II", file.read(8))
     return range(first * SECTOR, (first + count) * SECTOR)
+
+
+def data_after(disk: Disk, count: int, seed: int | str, copy: Path) -> Loss:
+    """Make ``copy`` the data partition as a cut after so many requests may have left it; ``Disk.after``."""
+    disk.after(count, seed, part=range(SECTOR), copy=copy)  # the first start moves the partition's end
+    return disk.after(count, seed, part=partition(copy, DATA), copy=copy)
 
 
 def _complaint(argv: list[str], fine: set[int]) -> list[str]:
@@ -146,10 +112,16 @@ def _database(data: Path, copy: Path) -> list[str]:
     return [] if found == ["ok"] else [f"the database: {found}"]
 
 
-def writers(card: Path, requests: Iterable[Entry], scratch: Path) -> Counter[str]:
-    """Who wrote how many octets: a file of the data partition, its journal or its other structures, or a partition."""
+def writers(disk: Disk, requests: Iterable[Entry], data: Path) -> Counter[str]:
+    """Who wrote how many octets: a file of the data partition, its journal or its other structures, or a partition.
+
+    The guest was told to flush; ``data`` becomes its data partition.
+    """
+    now = len(disk.requests())
+    disk.after(now, 0, part=range(SECTOR), copy=data)
+    places = [partition(data, number) for number in range(4)]
+    disk.after(now, 0, part=places[DATA], copy=data)
     told: Counter[str] = Counter()
-    places = [partition(card, number) for number in range(4)]
     blocks: Counter[int] = Counter()
     for entry in requests:
         at, size = entry.sector * SECTOR, entry.count * SECTOR
@@ -159,13 +131,8 @@ def writers(card: Path, requests: Iterable[Entry], scratch: Path) -> Counter[str
             blocks.update(range(first // BLOCK, (first + size - 1) // BLOCK + 1))
         elif size:
             told["outside of all partitions" if number is None else f"partition {number + 1}"] += size
-    data = scratch / "data.img"
-    extract(card, places[DATA], data)
-    try:
-        inodes = _asked(data, "icheck", blocks)
-        names = _asked(data, "ncheck", {inode for inode in inodes.values() if inode.isdigit()})
-    finally:
-        data.unlink()
+    inodes = _asked(data, "icheck", blocks)
+    names = _asked(data, "ncheck", {inode for inode in inodes.values() if inode.isdigit()})
     for block, times in blocks.items():
         inode = inodes.get(str(block), "")
         name = {"8": "the journal"}.get(inode) or names.get(inode) or "structures of the file system"
