@@ -255,7 +255,7 @@ def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: 
         (root / "hub.deb").unlink()
         _device(root, log)
         _wifi(root, beside)
-        run(["cp", "--recursive", "--no-dereference", f"{HERE}/overlay/.", root], log=log)
+        run(["cp", "--recursive", "--no-dereference", "--remove-destination", f"{HERE}/overlay/.", root], log=log)
         (root / "etc/modemhub-image").write_text(f"VERSION={version}\nBUILD={key}\nBOARD={BOARD}\n", encoding="utf-8")
         (root / "etc/rauc").mkdir(exist_ok=True)
         (root / "etc/rauc/keyring.pem").write_bytes(certificate)
