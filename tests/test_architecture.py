@@ -7,6 +7,7 @@ because a branch was not taken. Beside the rooms:
 
 * ``sms``, ``at`` and the modules of PURE_FILES are pure: no clock, no randomness, no I/O, no threads, no logging.
 * ``hil`` judges the product from outside: neither imports the other. ``tests`` may import ``appliance``, never ``hil``.
+* ``image/device`` imports of ``appliance`` only what checks settings; ``hil`` judges it from outside too.
 * ``hil/emulator`` runs on the standard library alone, so that it can stand beside any other system too.
 
 The checker is checked: every rule has a planted violation that it must name with file and line.
@@ -121,6 +122,12 @@ def complaint(path: PurePosixPath, module: str) -> str | None:
             return f"{room_of(path)} is pure"
         case "appliance", top if str(path) in PURE_FILES and top in IMPURE:
             return f"{path.name} is pure"
+        case "image", "appliance" if path.parts[1] == "device":
+            return None if target[1:2] in (["settings"], ["errors"]) else "the device checks settings, and no more"
+        case "image", "hil" | "tests" | "image" if path.parts[1] == "device" and target[:2] != ["image", "device"]:
+            return "the device has nothing of what builds and judges it"
+        case "hil", "image" if target[1:2] == ["device"]:
+            return "hil judges from outside: it never imports the device tool"
         case "hil", "appliance" | "tests":
             return f"hil judges from outside: it never imports {target[0]}"
         case "hil", top if path.parts[1] == "emulator":
@@ -153,7 +160,7 @@ def violations(path: PurePosixPath, source: str) -> list[str]:
 
 def tree() -> list[PurePosixPath]:
     """Every Python file of the project, relative to its root."""
-    tops = ("appliance", "hil", "tests")
+    tops = ("appliance", "hil", "image", "tests")
     return [
         PurePosixPath(file.relative_to(ROOT).as_posix()) for top in tops for file in sorted((ROOT / top).rglob("*.py"))
     ]
@@ -217,6 +224,9 @@ def test_the_table_has_no_circle() -> None:
         ("hil/emulator/network.py", "from hil.rig import Hub", "standard library alone"),
         ("hil/emulator/network.py", "from ..rig import Hub", "standard library alone"),
         ("tests/hub/test_hub.py", "from hil import emulator", "tests never imports hil"),
+        ("image/device/boot.py", "from appliance.store import visit", "the device checks settings, and no more"),
+        ("image/device/boot.py", "from image.building import run", "nothing of what builds and judges it"),
+        ("hil/card/machine.py", "from image.device import plan", "it never imports the device tool"),
     ],
 )
 def test_a_planted_violation_is_named(path: str, source: str, named: str) -> None:
@@ -234,6 +244,7 @@ def test_a_planted_violation_is_named(path: str, source: str, named: str) -> Non
         ("appliance/__main__.py", "def run():\n    from appliance.http import HttpDoor"),
         ("hil/emulator/network.py", "import asyncio\nfrom . import codec\nfrom hil.emulator.codec import Submit"),
         ("hil/rig.py", "import aiohttp\nfrom hil.emulator.client import ControlClient"),
+        ("image/device/settings.py", "from appliance.settings import Settings\nfrom .text import toml"),
         ("tests/hub/test_hub.py", "from appliance.hub import Hub"),
     ],
 )

@@ -6,5 +6,5 @@
     tiny     the least card that the U-Boot script boots
     cuts     what a power cut leaves of what was written
     house    the clients of the device, by HTTPS and by its broker
-    power    a card in a machine whose power is cut in earnest, and how the card is examined afterwards
+    reader   a card out of its machine: what is wrong with it, what was written to
 """

@@ -34,6 +34,7 @@ which a write could overtake it. QEMU 7.2 spoils its record when zeroes are writ
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import os
 import random
@@ -47,7 +48,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["SECTOR", "Disk", "Entry", "Flags", "Loss", "NoRecord", "Piece", "Plan", "drop", "entries", "plan"]
+__all__ = [
+    "SECTOR",
+    "Disk",
+    "Entry",
+    "Flags",
+    "Loss",
+    "NoRecord",
+    "Piece",
+    "Plan",
+    "drop",
+    "entries",
+    "extract",
+    "plan",
+]
 
 SECTOR: Final = 512
 """Octets that a disk writes whole or not at all, and the unit of the record."""
@@ -242,6 +256,33 @@ def _apply(pieces: Iterable[Piece], record: int, image: int) -> None:
                 os.pwrite(image, octets, at)
 
 
+def _within(piece: Piece, part: range) -> Iterator[Piece]:
+    """What of it is in this part of the disk, counted from the part's start."""
+    start, stop = part.start // SECTOR, part.stop // SECTOR
+    first, end = max(piece.sector, start), min(piece.sector + piece.count, stop)
+    if first < end:
+        data = None if piece.data is None else piece.data + (first - piece.sector) * SECTOR
+        yield Piece(first - start, end - first, data)
+
+
+def extract(image: Path, part: range, copy: Path) -> None:
+    """Make ``copy`` these octets of an image; holes stay holes."""
+    with image.open("rb") as source, copy.open("wb") as target:
+        target.truncate(len(part))
+        at = part.start
+        while at < part.stop:
+            try:
+                at = os.lseek(source.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                    break
+                raise
+            if at < part.stop:
+                octets = os.pread(source.fileno(), min(CHUNK, part.stop - at), at)
+                os.pwrite(target.fileno(), octets, at - part.start)
+                at += len(octets)
+
+
 class Disk:
     """A raw image that a guest writes to, from one cut to the next.
 
@@ -304,6 +345,22 @@ class Disk:
         """Make the image what a power cut may have left; QEMU has to be gone (``drop``)."""
         made = plan(self.requests(), random.Random(seed))
         self._settle(made.pieces)
+        return made.loss
+
+    def after(self, count: int, seed: int | str, *, part: range, copy: Path) -> Loss:
+        """What a cut after the first ``count`` requests may have left, without one.
+
+        Args:
+            count: of the requests so far; QEMU may go on.
+            seed: as for ``cut``.
+            part: octets of the disk.
+            copy: becomes that part.
+        """
+        made = plan(self.requests()[:count], random.Random(seed))
+        extract(self.image, part, copy)
+        inside = (piece for whole in made.pieces for piece in _within(whole, part))
+        with self.record.open("rb") as record, copy.open("r+b") as target:
+            _apply(inside, record.fileno(), target.fileno())
         return made.loss
 
     def keep(self) -> None:

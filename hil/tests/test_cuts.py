@@ -170,6 +170,26 @@ def test_the_next_round_starts_from_what_the_cut_left(disk: Disk) -> None:
         now = after
 
 
+def test_of_one_record_each_moment_can_be_cut(tmp_path: Path, disk: Disk) -> None:
+    steps = script(7)
+    perform(disk, steps)
+    # a flush of nothing is not recorded
+    recorded = [step for n, step in enumerate(steps) if step or (n and steps[n - 1])]
+    part, copy = range(8 * SECTOR, 40 * SECTOR), tmp_path / "copy"
+    with same_again(disk):
+        for count in range(len(recorded) + 1):
+            for seed in range(5):
+                disk.after(count, seed, part=part, copy=copy)
+                octets = copy.read_bytes()
+                may = allowed(recorded[:count], [OLD] * SECTORS)[8:40]
+                assert len(octets) == len(may) * SECTOR
+                found = [set(octets[n * SECTOR : (n + 1) * SECTOR]) for n in range(len(may))]
+                assert all(len(one) == 1 and one <= each for one, each in zip(found, may, strict=True))
+        assert set(disk.image.read_bytes()) == {OLD}
+    copy.unlink()
+    disk.keep()
+
+
 def test_kept_is_all_that_was_written(disk: Disk) -> None:
     steps = [Write(0, 8, 1), Write(4, 8, 2), FLUSH, Write(10, 4, 3)]
     perform(disk, steps)

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 built, 1 impossible here."""
-    parser = argparse.ArgumentParser(prog="python -m image.card", description="Build the SD image and its update bundle.")
-    parser.add_argument("--into", type=Path, default=DIST, metavar="DIR", help="where to (default: dist)")
-    parser.add_argument("--key", type=Path, help="key that signs the update bundle; default: $MODEMHUB_UPDATE_KEY, or one for development")
-    parser.add_argument("--certificate", type=Path, help="its certificate; default: $MODEMHUB_UPDATE_CERT")
-    parser.add_argument("--base", metavar="URL", help="where the files will be published, for Raspberry Pi Imager's manifest")
-    parser.add_argument("--moved", action="store_true", help="where the mirror dropped what is locked, take what it has")
-    parser.add_argument("--only", action="store_true", help="only the raw image in the cache; print where it is")
-    parser.add_argument("--lock", action="store_true", help="only lock what the mirror has today")
+    parser = argparse.ArgumentParser(
+        prog="python -m image.card", description="Build the SD image and its update bundle."
+    )
+    option = parser.add_argument
+    option("--into", type=Path, default=DIST, metavar="DIR", help="where to (default: dist)")
+    option("--key", type=Path, help="signs the bundle; default: $MODEMHUB_UPDATE_KEY, or one for development")
+    option("--certificate", type=Path, help="the key's; default: $MODEMHUB_UPDATE_CERT")
+    option("--base", metavar="URL", help="where the files will be published: told to Raspberry Pi Imager")
+    option("--moved", action="store_true", help="where the mirror dropped what is locked, take what it has")
+    option("--only", action="store_true", help="only the raw image in the cache; print where it is")
+    option("--lock", action="store_true", help="only lock what the mirror has today")
     given = parser.parse_args(argv)
     try:
         if given.lock:

@@ -61,7 +61,7 @@ FRESH: Final = "BOOT_ORDER=A\nBOOT_A_LEFT=3\nBOOT_B_LEFT=0\n"
 """The boot choice of a fresh card: slot B is empty."""
 BOOT_SIZE: Final = 128 * MEBI
 SLOT_SIZE: Final = 704 * MEBI
-DATA_SIZE: Final = 64 * MEBI
+DATA_SIZE: Final = 128 * MEBI
 """As written; the first boot grows it to the card's end."""
 UUIDS: Final = {"root": "6d6f6465-6d68-7562-0000-000000000001", "data": "6d6f6465-6d68-7562-0000-000000000004"}
 DATA: Final = {
@@ -220,7 +220,8 @@ def _no_state(root: Path) -> None:
     (root / "etc/machine-id").write_bytes(
         b""
     )  # there, so that no boot is the first one; empty, so that each makes its own
-    (root / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    (root / "var/lib/dbus").mkdir(exist_ok=True)
+    (root / "var/lib/dbus/machine-id").symlink_to("/etc/machine-id")
 
 
 def _units(root: Path, log: Path) -> None:
@@ -282,7 +283,7 @@ def _beside(packages: Sequence[debian.Package]) -> Path:
     return place
 
 
-def _ext4(tree: Path, file: Path, *, label: str, size: int, options: str, epoch: int, log: Path) -> None:
+def _ext4(tree: Path, file: Path, *, label: str, size: int, options: Sequence[str], epoch: int, log: Path) -> None:
     """A file system from a directory; same tree, same bytes."""
     uuid = UUIDS[label]
     archive = file.with_suffix(".tar")
@@ -295,8 +296,8 @@ def _ext4(tree: Path, file: Path, *, label: str, size: int, options: str, epoch:
     )  # fmt: skip
     debian.in_tools(
         [
-            "mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", label, "-U", uuid, "-O", options,
-            "-E", f"hash_seed={uuid},lazy_itable_init=0,root_owner=0:0", "-d", archive, file, f"{size // 1024}K",
+            "mke2fs", "-q", "-t", "ext4", "-m", "0", "-b", "4096", "-L", label, "-U", uuid, *options, "-E",
+            f"hash_seed={uuid},lazy_itable_init=0,root_owner=0:0", "-d", archive, file, f"{size // 1024}K",
         ],
         binds=[file.parent], log=log, SOURCE_DATE_EPOCH=str(epoch), E2FSPROGS_FAKE_TIME=str(epoch),
     )  # fmt: skip
@@ -315,7 +316,8 @@ def _data(fresh: Path, root: Path, *, epoch: int, log: Path) -> None:
         (tree / name).chmod(mode)
         os.chown(tree / name, *users[owner])
     _touch(tree, epoch)
-    _ext4(tree, fresh / "data.ext4", label="data", size=DATA_SIZE, options="metadata_csum", epoch=epoch, log=log)
+    options = ["-i", "16384", "-J", "size=16"]  # those of the size that it will have
+    _ext4(tree, fresh / "data.ext4", label="data", size=DATA_SIZE, options=options, epoch=epoch, log=log)
     shutil.rmtree(tree)
 
 
@@ -389,8 +391,8 @@ def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package]
     with appears(card.place) as fresh:
         say("writing the file systems and the disk")
         log = CACHE / "card.log"
-        # no journal: it is never written to; U-Boot reads the rest
-        _ext4(root, fresh / "root.ext4", label="root", size=SLOT_SIZE, options="^has_journal", epoch=epoch, log=log)
+        slot = ["-O", "^has_journal"]  # it is never written to
+        _ext4(root, fresh / "root.ext4", label="root", size=SLOT_SIZE, options=slot, epoch=epoch, log=log)
         _data(fresh, root, epoch=epoch, log=log)
         _boot(fresh, beside, epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")

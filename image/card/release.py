@@ -1,9 +1,9 @@
-"""What is published of a card, below ``dist/``: the packed image with its sums, the update bundle, and what is told of both.
+"""What is published of a card, below ``dist/``.
 
 ::
 
     modemhub-<version>-rpi-arm64.img.xz             the image; .sha256 beside it
-    modemhub-<version>-rpi-arm64.raucb              the update bundle
+    modemhub-<version>-rpi-arm64.raucb              the update bundle, and modemhub.json, its index
     modemhub-<version>-rpi-arm64-imager.json        for Raspberry Pi Imager
     modemhub-<version>-rpi-arm64-sbom.cdx.json      the bill of materials
     modemhub-<version>-rpi-arm64-licences.tar.xz    all licences, and where the sources are
@@ -78,7 +78,9 @@ def publish(card: Card, authority: bundle.Authority, into: Path, *, base: str | 
     texts = into / f"{name}-licences.tar.xz"
     sbom.licences(card.tree, texts, lock=card.packages, version=card.version, epoch=card.epoch, beside=beside)
     yield texts
-    yield bundle.build(card.root, authority, into / f"{name}.raucb", version=card.version)
+    update = bundle.build(card.root, authority, into / f"{name}.raucb", version=card.version)
+    yield update
+    yield bundle.announce(update, version=card.version)
     image = into / f"{name}.img.xz"
     _packed(card, image)
     yield image

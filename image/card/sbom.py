@@ -254,14 +254,16 @@ def parts(
 ) -> tuple[Part, ...]:
     """All that is in the image, in the order of their purls. Raises what ``sbom`` does."""
     site = _site(root)
-    found = [*_debian(root, lock, beside or {}), *_python(root, wheels), *(_console(site / CONSOLE) if site else ())]
+    brought = [*_python(root, wheels), *(_console(site / CONSOLE) if site else ())]
+    found = [*_debian(root, lock, beside or {}, [part.purl for part in brought]), *brought]
     return tuple({part.purl: part for part in sorted(found, key=lambda part: part.purl)}.values())
 
 
 # ----------------------------------------------------------------------------------------------------------- Debian
 
 
-def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path]) -> Iterator[Part]:
+def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path], brought: Sequence[str]) -> Iterator[Part]:
+    """Those of dpkg and those beside; our own package is none of Debian's, and needs what it ``brought``."""
     known = {(entry.name, entry.architecture): entry for entry in lock}
     installed = [
         paragraph
@@ -271,12 +273,18 @@ def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path]) -> 
     missing = sorted(
         f"{said['Package']} {said['Version']}"
         for said in installed
+        if said["Package"] != OURS
         if (entry := known.get((said["Package"], said["Architecture"]))) is None or entry.version != said["Version"]
     )
     unknown = sorted(name for name in beside if not any(entry.name == name for entry in lock))
     if missing or unknown:
         raise Unaccounted(f"not in the lock in this version: {', '.join(missing + unknown)}")
-    purls = {said["Package"]: _deb(said["Package"], said["Version"], said["Architecture"]) for said in installed}
+    purls = {
+        said["Package"]: _ours(said["Version"])
+        if said["Package"] == OURS
+        else _deb(said["Package"], said["Version"], said["Architecture"])
+        for said in installed
+    }
     providers: dict[str, list[str]] = defaultdict(list)
     for said in installed:
         for provided in re.findall(r"([a-z0-9][a-z0-9+.-]+)[^,]*", said.get("Provides", "")):
@@ -289,7 +297,13 @@ def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path]) -> 
             for other in re.findall(r"(?:^|\|)\s*([a-z0-9][a-z0-9+.-]+)", alternatives)
             for purl in ([purls[other]] if other in purls else providers[other])
         } - {purls[name]}
-        yield _package(said, known[name, said["Architecture"]], root, tuple(sorted(wanted)))
+        if name == OURS:
+            needs = tuple(sorted({*wanted, *brought}))
+            yield Part(
+                "application", name, said["Version"], purls[name], expression="Apache-2.0", supplier=OURS, needs=needs
+            )
+        else:
+            yield _package(said, known[name, said["Architecture"]], root, tuple(sorted(wanted)))
     for name, tree in sorted(beside.items()):
         entry = next(entry for entry in lock if entry.name == name)
         yield _package({"Package": name, "Version": entry.version, "Architecture": entry.architecture}, entry, tree, ())
@@ -335,6 +349,10 @@ def _said(text: str) -> Iterator[str]:
         named = set(re.findall(rf"/{COMMON}/([A-Za-z0-9.-]*[A-Za-z0-9])", text)) or {"told in its copyright file"}
     once = {name.casefold(): name for name in sorted(named, reverse=True) if name}  # BSD-3-clause, BSD-3-Clause
     yield from (once[name] for name in sorted(once))
+
+
+def _ours(version: str) -> str:
+    return f"pkg:generic/{OURS}@{quote(version, safe='~:')}"
 
 
 def _deb(name: str, version: str, architecture: str) -> str:

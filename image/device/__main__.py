@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(do=do)
+    words = sys.argv[1:] if arguments is None else arguments
     for name in ELSEWHERE:
-        if (Path(__file__).parent / f"{name}.py").exists():
+        if not any(word in verbs.choices for word in words):  # as they are not cheap
             importlib.import_module(f".{name}", __package__).add_verb(verbs)
     given = parser.parse_args(arguments)
     prefix = "" if "JOURNAL_STREAM" in os.environ else "%(levelname)s "

@@ -42,11 +42,15 @@ DIRECTORIES: Final = {
     # Mosquitto's user goes through it to its keys; what is in it is closed by itself.
     "device": ("root", 0o711),
     "updates": ("root", 0o700),
+    "rauc": ("root", 0o700),
 }
 """Of /data: owner and mode."""
 
 AUTHORITY: Final = "modemhub-ca.crt"
 """On the card: what clients verify the broker by."""
+
+
+WINDOW: Final = "/run/systemd/system/modemhub-update.timer.d/window.conf"
 
 
 def prepare_data(data: Path, *, real: bool) -> None:
@@ -89,11 +93,17 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
         with part("SSH's keys"):
             if device.system.ssh_keys:
                 _host_keys(place, command)
+        with part("what is derived from the settings"):  # first of all without the broker, whose keys take their time
+            refresh(place)
+        made = False
         with part("the broker"):
             if broker_runs(kept.settings, device):
-                broker.prepare(place, kept.settings, device, year=now().year, command=command)
-        with part("what is derived from the settings"):
-            refresh(place)
+                made = broker.prepare(place, kept.settings, device, year=now().year, command=command)
+        with part("what is derived from the settings and the broker's keys"):
+            if made:
+                refresh(place)
+        with part("the time for updates"):
+            _window(place, device, command)
         with part("the hostname"):
             place.at("/proc/sys/kernel/hostname").write_text(device.system.hostname, encoding="ascii")
         with part("the card"):
@@ -118,6 +128,17 @@ def _authority(place: Place, fat: Fat, kept: Kept, device: Device) -> None:
         fat.write(AUTHORITY, pem)
     elif fat.find(AUTHORITY) is not None:
         fat.remove(AUTHORITY)
+
+
+def _window(place: Place, device: Device, command: Command) -> None:
+    """When updates may be installed, for systemd's timer."""
+    if device.update.window == Device().update.window:  # as the unit itself has it
+        return
+    from .update import timer  # noqa: PLC0415 - only here
+
+    drop = timer(device.update.window)
+    if drop and write(place.at(WINDOW), drop.encode(), 0o644, durable=False):
+        command(["systemctl", "daemon-reload"])
 
 
 def _host_keys(place: Place, command: Command) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -68,11 +69,14 @@ def prepare(
     command([*base, "init", *_options(settings, device)])
     before = [name for name in made.get("accounts", []) if name not in device.broker.accounts]
     write(note, json.dumps({"accounts": sorted({*before, *device.broker.accounts})}).encode())  # whatever comes now
-    for name, account in device.broker.accounts.items():
+    accounts = {name: (each.password, each.roles) for name, each in device.broker.accounts.items()}
+    if password(place) is None:  # the broker knows the hub, and its password was lost
+        accounts[HUB_ACCOUNT] = (secrets.token_urlsafe(24), ("hub",))
+    for name, (word, roles) in accounts.items():
         with tempfile.TemporaryDirectory(dir=place.at("/run")) as directory:
             file = Path(directory) / "password"
-            write(file, account.password.encode(), durable=False)
-            command([*base, "account", name, *account.roles, "--password-file", file])
+            write(file, word.encode(), durable=False)
+            command([*base, "account", name, *roles, "--password-file", file])
     for name in before:
         command([*base, "remove", name])
     os.sync()

@@ -9,8 +9,8 @@ Promise
 Theory of operation
     The file is the whole truth: what is no longer in it is no longer set, but a secret whose place holds ``KEPT`` stays
     as it is. Steps, each durable before the next: secrets and settings are kept (``kept``); ``card.toml``, the file as
-    it shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is known:
-    nothing is imported to look at it again. Taking the same file twice is taking it once.
+    it shall be on the card, is kept; the card's file is replaced; its digest is noted. A file with that digest is
+    known: nothing is imported to look at it again. Taking the same file twice is taking it once.
 
     No file on the card: the last settings stay, and where there are some, the card gets its file again, as nobody can
     change what is not there. The same for a file that a power cut left empty or full of NULs.
@@ -71,13 +71,15 @@ def take(place: Place, fat: Fat) -> Taken:
     if len(octets) > LARGEST:
         return Taken(complaints=(f"{name} is too large to be a settings file",))
     text = decoded(octets)
-    from .settings import KEPT, Wrong, check, filled, secret_paths, split  # noqa: PLC0415 - a second on a small Pi
-
     kept = Kept.read(place)
     try:
         content = parsed(text)
     except NotToml as wrong:
         return Taken(complaints=tuple(wrong.complaints))
+    if not content:  # as on a new card
+        return _keep(place, fat, (name, octets), kept, settings={}, secrets={})
+    from .settings import KEPT, Wrong, check, filled, secret_paths, split  # noqa: PLC0415 - seconds on a small Pi
+
     whole, missing = filled(content, kept.secrets)
     complaints = [
         f'{".".join(path)}: nothing is kept on the device for it: write the secret in the place of "{KEPT}"'
@@ -89,13 +91,27 @@ def take(place: Place, fat: Fat) -> Taken:
         complaints += wrong.complaints
     if complaints:
         return Taken(complaints=tuple(dict.fromkeys(complaints)))
-    settings, secrets = split(whole)
-    changed = (settings, secrets) != (kept.settings, kept.secrets)
-    if changed or read(place.device / "settings.toml") is None:
-        save(place, settings, secrets)
     on_card = octets
     if any(_at(content, path) != KEPT for path in secret_paths(content)):
         on_card = _without_secrets(text, content, crlf=_is_crlf(octets))
+    settings, secrets = split(whole)
+    return _keep(place, fat, (name, on_card), kept, settings=settings, secrets=secrets)
+
+
+def _keep(
+    place: Place,
+    fat: Fat,
+    found: tuple[str, bytes],
+    kept: Kept,
+    *,
+    settings: dict[str, Any],
+    secrets: dict[str, Any],
+) -> Taken:
+    """Keep these from now on, and have the file on the card as it shall be."""
+    name, on_card = found
+    changed = (settings, secrets) != (kept.settings, kept.secrets)
+    if changed or read(place.device / "settings.toml") is None:
+        save(place, settings, secrets)
     write(place.device / "card.toml", on_card)
     return Taken(changed=changed, warnings=_settle(place, fat, name, on_card))
 

@@ -10,6 +10,7 @@ the broker is not reached from outside before that.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -228,6 +229,10 @@ def _wpa(device: Device) -> str:
     wifi = device.wifi
     if not wifi.password:
         keys = ["key_mgmt=NONE"]
+    elif '"' in wifi.password:
+        # wpa_supplicant takes the rest of such a line for a comment, so it gets the key (IEEE 802.11 J.4.1).
+        key = hashlib.pbkdf2_hmac("sha1", wifi.password.encode(), wifi.ssid.encode(), 4096, 32)
+        keys = ["key_mgmt=WPA-PSK WPA-PSK-SHA256", f"psk={key.hex()}", "ieee80211w=1"]
     elif re.fullmatch("[0-9A-Fa-f]{64}", wifi.password):
         keys = ["key_mgmt=WPA-PSK WPA-PSK-SHA256", f"psk={wifi.password}", "ieee80211w=1"]
     else:

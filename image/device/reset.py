@@ -9,8 +9,8 @@ FAT partition as it is: it has no secrets, and who wants other settings writes o
 
 Theory of operation. The request is a file on the FAT partition, whoever makes it: a person with a computer
 (``factory-reset``, or ``factory-reset.txt`` as Windows has it), the verb ``reset``, or the jumper (``gesture``). The
-verb ``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system with
-its directories, says so on the card, and takes the request away last of all.
+verb ``wipe`` runs before /data is mounted, and only where there is such a file: it discards, makes a new file system
+with its directories, says so on the card, and takes the request away last of all.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 REQUESTS: Final = ("factory-reset", "factory-reset.txt")
 DONE: Final = "factory-reset-done.txt"
-DISK: Final = "/dev/modemhub/data"
+DATA_PARTITION: Final = "4"
 LINE: Final = "GPIO21"
 """Pin 40, beside the ground of pin 39: the last two of the header."""
 STEP: Final = 0.05
@@ -70,12 +70,31 @@ def ask(place: Place, *, command: Command = run) -> int:
 # ---------------------------------------------------------------- doing
 
 
-def wipe(place: Place, *, command: Command = run) -> int:
-    """Do it, where it was asked for; exit code."""
+def data_partition(place: Place, root: int) -> Path:
+    """The data partition of the disk that the root (its device's number) is on: another card may be plugged in too.
+
+    Raises:
+        Failed: the root is on no disk with such a partition.
+    """
+    disk = place.at(f"/sys/dev/block/{os.major(root)}:{os.minor(root)}").resolve().parent
+    for number in sorted(disk.glob("*/partition")):
+        if number.read_text(encoding="ascii").strip() == DATA_PARTITION:
+            return place.at("/dev") / number.parent.name
+    raise Failed("the root is on no disk with a data partition")
+
+
+def wipe(place: Place, *, root: int | None = None, command: Command = run) -> int:
+    """Do it, where it was asked for; exit code.
+
+    Args:
+        place: the device.
+        root: number of the device that the root is on; None: of this machine's.
+        command: runs the tools.
+    """
     fat = Fat(place, command=command)
     if not asked(fat):
         return 0
-    disk = place.at(DISK)
+    disk = data_partition(place, Path("/").stat().st_dev if root is None else root)
     log.warning("a factory reset was asked for: %s is made anew", disk)
     try:
         command(["blkdiscard", "-f", disk])

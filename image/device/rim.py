@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Command", "Failed", "ids", "link", "read", "run", "sync_directory", "write"]
 
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 """Seconds for a command: nothing that is run here may hold up the boot for ever."""
 
 

@@ -270,7 +270,7 @@ class UpdateSection(_Section):
     @field_validator("url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is not None and not re.fullmatch(r"https?://[^\s/]+/\S*", url):
+        if url is not None and not re.fullmatch(r"https://[^\s/]+/\S*", url):
             raise ValueError('write it as in "https://example.com/modemhub.json"')
         return url
 

@@ -90,6 +90,8 @@ def _complaint(said: str, text: str) -> str:
     lines = text.split("\n")
     if what.startswith("Illegal character '\\n'") and number > 1 and number <= len(lines):
         what = "Unterminated string"
+    if what.startswith("Invalid value") and place and not place[1]:
+        what = "Unclosed array"
     hint = next((hint for begin, hint in _HINTS if what.startswith(begin)), "this is not TOML")
     key = re.match(r"\s*([A-Za-z0-9_.\"*-]+)\s*=", lines[number - 1]) if number <= len(lines) else None
     return f"line {number}{f' ({key[1]})' if key else ''}: {hint}"

@@ -19,8 +19,8 @@ Theory of operation. The package's tree is made below ``.cache/package``::
     /usr/share/doc/modemhub                       README, licences, changelog
 
 Then every date becomes that of the last commit to any of it (``SOURCE_DATE_EPOCH``, if set, instead), every mode is
-decided here and not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and makes
-root the owner.
+decided here and not by the umask, and what uv notes about the place of the build is taken out. dpkg-deb sorts, and
+makes root the owner.
 
 ``python -m image.package.build`` builds for both architectures and prints the files.
 """

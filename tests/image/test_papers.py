@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from image.device.settings import Wrong, check
+from image.device.text import parsed
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "image/security/EN-303-645.md"
 PAPERS = [
@@ -61,6 +64,16 @@ def test_links_and_paths_lead_somewhere(paper: Path) -> None:
     assert [link for link in links if link and not (paper.parent / link).exists()] == []
     paths = re.findall(r"`((?:appliance|image|tests|hil|udev)/[\w./-]+)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_guides_settings_are_what_the_device_takes() -> None:
+    guide = (ROOT / "image/card/README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert len(blocks) >= 3
+    for block in blocks:
+        check(parsed(block), block)
+    with pytest.raises(Wrong):
+        check(parsed(blocks[0].replace("ssid", "sid")), blocks[0])
 
 
 @pytest.mark.skipif(not PICTURES, reason="no picture was taken yet")

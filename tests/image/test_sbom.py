@@ -49,6 +49,12 @@ Version: 1:3.5.1-1+b1
 Provides: libssl3 (= 3.5.1-1)
 Pre-Depends: libc6 (>= 2.34)
 
+Package: modemhub
+Status: install ok installed
+Architecture: arm64
+Version: 0.1.0
+Depends: libc6 (>= 2.40)
+
 Package: gone
 Status: deinstall ok config-files
 Architecture: arm64
@@ -163,7 +169,7 @@ def test_everything_that_the_image_has_is_in_the_bill_once(inputs: dict[str, Any
     made = components(sbom.sbom(**inputs, epoch=EPOCH))
     assert set(made) == {
         "libc6", "mosquitto", "libssl3t64", "raspi-firmware", "multidict", "Yarl", "preact", "htm", "uplot",
-        "qrcode-generator",
+        "qrcode-generator", "modemhub",
     }  # fmt: skip
     assert made["libssl3t64"]["purl"] == "pkg:deb/debian/libssl3t64@1:3.5.1-1%2Bb1?arch=arm64&distro=debian-13"
     assert made["libssl3t64"]["properties"] == [{"name": "modemhub:source", "value": "openssl 3.5.1-1"}]
@@ -194,6 +200,9 @@ def test_who_needs_whom_is_told_through_alternatives_and_what_is_provided(inputs
     purls = {entry["name"]: entry["purl"] for entry in document["components"]}
     needs = {entry["ref"]: set(entry["dependsOn"]) for entry in document["dependencies"]}
     assert needs[purls["mosquitto"]] == {purls["libc6"], purls["libssl3t64"]}
+    assert needs[purls["modemhub"]] == {
+        purls[name] for name in ("libc6", "Yarl", "multidict", "preact", "htm", "uplot")
+    } | {purls["qrcode-generator"]}
     assert needs[purls["Yarl"]] == {purls["multidict"]}
     assert needs[document["metadata"]["component"]["bom-ref"]] == set(purls.values())
 

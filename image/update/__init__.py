@@ -1,0 +1,1 @@
+"""Update bundles and the keys that they are signed with; see README.md."""

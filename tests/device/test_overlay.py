@@ -1,0 +1,138 @@
+"""The files of the root that belong to the device tool, by the opinion of the programs that read them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+OVERLAY = Path(__file__).resolve().parents[2] / "image" / "card" / "overlay"
+UNITS = OVERLAY / "usr/lib/systemd/system"
+OURS = sorted(
+    path
+    for path in UNITS.glob("modemhub-*")
+    if "prove" not in path.name and "update" not in path.name and path.is_file()
+)
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """What is wrong with a line; that the programs are not on this machine is no fault of theirs."""
+    here = tmp_path / "units"
+    here.mkdir()
+    for unit in OURS:
+        text = re.sub(r"^(Exec\w+=)(/usr/\S+)", r"\1/bin/true", unit.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        (here / unit.name).write_text(text, encoding="utf-8")
+    argv: list[str | Path] = [tool("systemd-analyze"), "verify", *sorted(here.iterdir())]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stderr.splitlines() if str(here) in line or line.startswith("modemhub-")]
+    # older than the device's: systemd 254 has it first
+    assert [line for line in lines if "ImportCredential" not in line] == []
+    assert "ordering cycle" not in done.stderr
+
+
+def test_every_link_leads_to_a_unit_of_ours_or_of_debian() -> None:
+    links = sorted(UNITS.glob("*.wants/*"))
+    assert links
+    for link in links:
+        target = (link.parent / link.readlink()).resolve()
+        assert target.parent == UNITS
+        assert target.exists() or link.name == "nftables.service", link
+
+
+def test_the_units_say_what_the_command_line_knows() -> None:
+    source = (OVERLAY.parents[1] / "device/__main__.py").read_text(encoding="utf-8")
+    for unit in OURS:
+        for verb in re.findall(
+            r"^ExecStart=/usr/bin/modemhub-device (\w+)", unit.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            assert f'("{verb}", ' in source, unit
+
+
+def test_sshd_lets_keys_in_and_nobody_else(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run([tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    config = tmp_path / "sshd_config"
+    text = (OVERLAY / "etc/ssh/sshd_config.d/modemhub.conf").read_text(encoding="utf-8")
+    config.write_text(text.replace("/data/device/ssh/ssh_host_ed25519_key", str(key)), encoding="utf-8")
+    done = subprocess.run([tool("sshd"), "-T", "-f", config], capture_output=True, text=True, check=False)
+    if "privilege separation" in done.stderr:
+        pytest.skip(f"no sshd here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    for line in (
+        *("permitrootlogin without-password", "passwordauthentication no", "kbdinteractiveauthentication no"),
+        *("authenticationmethods publickey", "permitemptypasswords no", "allowusers root"),
+    ):
+        assert line in said
+
+
+def test_nft_takes_the_rules_of_last_resort() -> None:
+    argv: list[str | Path] = [
+        tool("unshare"),
+        "--net",
+        "--user",
+        "--map-root-user",
+        tool("nft"),
+        "-c",
+        "-f",
+        OVERLAY / "etc/nftables.conf",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr:
+        pytest.skip(f"no namespaces here: {done.stderr.strip()}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_last_partition_grows_once(tmp_path: Path) -> None:
+    """The shell script, on a file instead of a disk: what sysfs and partx would be is written here."""
+    disk = tmp_path / "sdx"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    table = "label: dos\nlabel-id: 0x4d485542\nstart=8192,size=8192,type=c\nstart=16384,size=8192,type=83\n"
+    subprocess.run([tool("sfdisk"), "-q", disk], input=table, text=True, check=True)
+    sysfs = tmp_path / "block"
+    (sysfs / "sdx").mkdir(parents=True)
+    (sysfs / "sdx2").mkdir()
+    (sysfs / "sdx/size").write_text(f"{(64 << 20) // 512}\n", encoding="utf-8")
+    (sysfs / "sdx2/start").write_text("16384\n", encoding="utf-8")
+    (sysfs / "sdx2/size").write_text("8192\n", encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    partx = tmp_path / "bin/partx"
+    partx.write_text(f"#!/bin/sh\necho {(64 << 20) // 512 - 16384} > {sysfs}/sdx2/size\n", encoding="utf-8")
+    partx.chmod(0o755)
+    script = tmp_path / "grow"
+    source = (OVERLAY / "usr/lib/modemhub-device/grow").read_text(encoding="utf-8")
+    (sysfs / "sdx/sdx1").mkdir()
+    for theirs, ours in (
+        ("/sys/dev/block/$(mountpoint -d /)", str(sysfs / "sdx/sdx1")),
+        ("/sys/class/block", str(sysfs)),
+        ("/dev/$disk", str(disk)),
+    ):
+        assert theirs in source
+        source = source.replace(theirs, ours)
+    script.write_text(source, encoding="utf-8")
+    environment = {"PATH": f"{tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+    def ran() -> str:
+        before = disk.stat().st_mtime_ns
+        subprocess.run(["sh", script, "2"], env=environment, check=True)
+        dump = subprocess.run([tool("sfdisk"), "-d", disk], capture_output=True, text=True, check=True).stdout
+        assert (disk.stat().st_mtime_ns != before) is (not told)
+        return dump
+
+    told: list[str] = []
+    told.append(ran())
+    assert re.search(r"sdx1 : start= *8192, size= *8192, type=c", told[0])
+    assert re.search(rf"sdx2 : start= *16384, size= *{(64 << 20) // 512 - 16384}, type=83", told[0])
+    assert "label-id: 0x4d485542" in told[0]
+    assert ran() == told[0]
