@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from hil.card import machine
+from hil.card.house import modem_in
 from hil.card.machine import SSH_KEY, CardMachine
 from hil.rig import Api, Modems, Observer, mosquitto_path
 
@@ -180,14 +181,13 @@ async def test_the_hub_is_as_confined_as_its_package_says(device: CardMachine, r
 async def test_a_modem_is_plugged_in_and_texts_go_both_ways(device: CardMachine, tmp_path: Path) -> None:
     if mosquitto_path() is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")
-    words = {"modems": [{"persona": "quectel-ec2x", "usbredir": str(device.sockets[0])}]}
     address = f"https://127.0.0.1:{device.ports[HTTPS]}"
     async with (
         Observer(
             device.ports[MQTTS], name="house", login=ACCOUNT, everything="modemhub/#", trust=await broker_trust(device)
         ) as house,
         Api(address, TOKEN, verify=await trust(device)) as api,
-        Modems(tmp_path / "m", configuration=words) as modems,
+        Modems(tmp_path / "m", configuration=modem_in(device)) as modems,
     ):
         (modem,) = modems.all
         await house.until_heard(f"modem/{modem.imei}/availability", b"online", within=REVIVED)
