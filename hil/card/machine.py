@@ -295,6 +295,18 @@ class CardMachine:
         if 22 in self.ports:
             await self._forget_ssh()
 
+    async def restarted(self, word: str, *, within: float = BOOT) -> str:
+        """Wait until it has started anew by itself, and its console says this; what it said before counts no more.
+
+        Raises:
+            Overdue: it has not in time.
+        """
+        line = await self.says(word, within=within)
+        self._booted_at = len(self.console.items)
+        if 22 in self.ports:
+            await self._forget_ssh()
+        return line
+
     async def says(self, word: str, *, within: float = BOOT) -> str:
         """The first line of the console with this word since it was last switched on or reset.
 

@@ -22,6 +22,7 @@ made of it; ``boot.cmd`` and ``overlay/`` know the same numbers.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -254,7 +255,7 @@ def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: 
         (root / "hub.deb").unlink()
         _device(root, log)
         _wifi(root, beside)
-        run(["cp", "--recursive", "--no-dereference", f"{HERE}/overlay/.", root], log=log)
+        run(["cp", "--recursive", "--no-dereference", "--remove-destination", f"{HERE}/overlay/.", root], log=log)
         (root / "etc/modemhub-image").write_text(f"VERSION={version}\nBUILD={key}\nBOARD={BOARD}\n", encoding="utf-8")
         (root / "etc/rauc").mkdir(exist_ok=True)
         (root / "etc/rauc/keyring.pem").write_bytes(certificate)
@@ -449,6 +450,13 @@ def build(*, certificate: bytes, moved: bool = False, version: str | None = None
     CACHE.mkdir(parents=True, exist_ok=True)
     version = version or package.version()
     epoch = source_date("appliance", "image", "udev", "uv.lock")
+    with (CACHE / "lock").open("w") as lock:
+        # what one build registers with the kernel, another would take away; and both would build the same
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(certificate, moved=moved, version=version, epoch=epoch)
+
+
+def _build(certificate: bytes, *, moved: bool, version: str, epoch: int) -> Card:
     packages, firmware = _packages(moved=moved)
     # the kernel's device trees are left out of the root, and on the FAT partition
     beside = _beside([*firmware, *(each for each in packages if each.name.startswith("linux-image-6"))])

@@ -1,0 +1,289 @@
+"""The SD image and its updates: what is good is kept, what is not is left, and at any power cut something boots.
+
+Every bundle is written by the device's own RAUC and chosen by its own U-Boot. The short form has a good update and
+one that must be taken back, both by USB stick, and what is refused. ``--long`` has every sabotage of ``hil.card.slots``
+and ``CUTS`` power cuts at moments of an installation (environment ``MODEMHUB_CUTS``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hil.card import machine
+from hil.card.house import SETTINGS, api, modem_in
+from hil.card.machine import CardMachine
+from hil.card.slots import SABOTAGE, Slot, bundled, plugged, stick, tiny
+from hil.rig import Modems
+from hil.rig.waiting import Overdue
+from image.update import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from hil.conftest import NewRow
+
+pytestmark = pytest.mark.asyncio
+
+CUTS: Final = int(os.environ.get("MODEMHUB_CUTS", "20"))
+SEED: Final = int(os.environ.get("MODEMHUB_SEED", "1"))
+WORDS: Final = "modemhub.prove=20 modemhub.overdue=240"
+"""A short proof: 20 s, and 120 s of grace; and a short patience with a boot that hangs."""
+UP: Final = 600.0
+INSTALLED: Final = 900.0
+"""Seconds for an installation under emulation, until the reboot."""
+TAKEN_BACK: Final = 1500.0
+"""Seconds for a trial that fails, three starts at the worst, until the old hub answers."""
+AGAIN: Final = 3.0
+FRIEND: Final = "+447700900831"
+
+
+@pytest.fixture
+def image(card: Path) -> Path:
+    """What is flashed."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        pytest.skip("a machine takes both processors: make card")
+    if reason := machine.needed():
+        pytest.skip(reason)
+    return card
+
+
+@pytest.fixture(scope="session")
+def bundles(card: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes bundles of the card's slot, each once."""
+    place = tmp_path_factory.mktemp("bundles")
+    made: dict[tuple[str, str], Path] = {}
+
+    def make(version: str, sabotage: str = "") -> Path:
+        if (version, sabotage) not in made:
+            slot = Slot(version, SABOTAGE.get(sabotage, {}))
+            made[version, sabotage] = bundled(card.with_name("root.ext4"), slot, place / f"modemhub-{version}.raucb")
+        return made[version, sabotage]
+
+    return make
+
+
+async def until(ask: Callable[[], Awaitable[Any]], right: Callable[[Any], object], what: str, *, within: float) -> Any:
+    """Ask again and again; what cannot be answered yet is no answer."""
+    deadline = time.monotonic() + within
+    told: Any = None
+    while time.monotonic() < deadline:
+        with contextlib.suppress(machine.Failed, ValueError, OSError, Overdue):
+            if right(told := await ask()):
+                return told
+        await asyncio.sleep(AGAIN)
+    raise Overdue(f"no {what} within {within:g} s: {told}")
+
+
+async def report(device: CardMachine) -> dict[str, Any]:
+    """What the device says of its updates."""
+    said: dict[str, Any] = json.loads(await device.shell("modemhub-device update status --json", within=60))
+    return said
+
+
+async def choice(device: CardMachine) -> dict[str, str]:
+    """What U-Boot goes by."""
+    lines = (await device.shell("fw_printenv")).split()
+    text = (await device.shell("fw_printenv -n BOOT_ORDER")).strip()
+    return {**dict(line.split("=", 1) for line in lines if "=" in line), "BOOT_ORDER": text}
+
+
+async def proved(device: CardMachine) -> None:
+    """Wait until the slot that runs is marked good."""
+    await until(lambda: device.shell("test -e /run/modemhub-device/proved && echo yes"), bool, "proof", within=UP)
+
+
+async def with_modem(device: CardMachine) -> None:
+    """Wait until its modem is ready."""
+    async with api(device) as door:
+        ready = lambda told: [modem["state"] for modem in told["modems"]] == ["ready"]  # noqa: E731
+        await until(lambda: door.get("/api/v1/modems"), ready, "ready modem", within=UP)
+
+
+async def taken(device: CardMachine, text: str) -> str:
+    """A text that the device accepted; it must be there ever after."""
+    async with api(device) as door:
+        number: str = (await door.send(to=FRIEND, text=text))["id"]
+        return number
+
+
+async def still_there(device: CardMachine, texts: dict[str, str]) -> None:
+    async with api(device) as door:
+        for number, text in texts.items():
+            assert (await door.get(f"/api/v1/messages/{number}"))["text"] == text
+
+
+@contextlib.asynccontextmanager
+async def at_home(image: Path, place: Path) -> AsyncIterator[CardMachine]:
+    """A device with a modem, committed and at rest."""
+    device = CardMachine(image, place, settings=SETTINGS, words=WORDS, on=False)
+    async with device, Modems(place / "m", configuration=modem_in(device)):
+        await device.boot(within=UP)
+        await with_modem(device)
+        await proved(device)
+        yield device
+
+
+async def came_back(device: CardMachine, slot: str, *, within: float) -> None:
+    """Wait until U-Boot starts this slot, and its hub answers."""
+    await device.restarted(f"modemhub: slot {slot} (", within=within)
+    await device.ready(within=UP)
+
+
+@pytest.mark.timeout(3600)
+async def test_a_good_update_is_kept_a_bad_one_is_taken_back_and_nothing_is_lost(
+    image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow
+) -> None:
+    columns = row("updates", what="good, then a hub that refuses its settings")
+    good, bad = bundles("90.0.1"), bundles("90.0.2", "the hub refuses its settings")
+    columns["bundle MB"] = good.stat().st_size / 1e6
+    async with at_home(image, tmp_path) as device:
+        texts = {await taken(device, "before"): "before"}
+        fingerprint = await device.fingerprint()
+        assert (await choice(device))["BOOT_A_LEFT"] == "c"
+
+        began = time.monotonic()
+        async with plugged(device, stick(tmp_path / "good.img", good)):
+            await device.restarted("modemhub: slot B (", within=INSTALLED)
+            columns["installed after"] = time.monotonic() - began
+            await device.ready(within=UP)
+            told = await until(
+                lambda: report(device), lambda said: said["last"]["state"] == "committed", "commit", within=UP
+            )
+            columns["committed after"] = time.monotonic() - began
+            assert (told["version"], told["slot"]) == ("90.0.1", "B")
+            assert told["last"]["before"] == {"active": True, "answers": True, "ready": 1}
+            # the stick is still there, and does nothing
+            log = "journalctl -b -u 'modemhub-stick@*' -o cat"
+            await until(lambda: device.shell(log), lambda said: "once" in said, "word on the stick", within=UP)
+        chosen = await choice(device)
+        assert (chosen["BOOT_ORDER"], chosen["BOOT_B_LEFT"]) == ("B A", "c")
+        texts[await taken(device, "between")] = "between"
+        await still_there(device, texts)
+
+        began = time.monotonic()
+        async with plugged(device, stick(tmp_path / "bad.img", bad)):
+            await device.restarted("modemhub: slot A (", within=INSTALLED)
+            await came_back(device, "B", within=TAKEN_BACK)
+            columns["taken back after"] = time.monotonic() - began
+            await proved(device)
+        told = await report(device)
+        assert (told["version"], told["slot"], told["last"]["state"]) == ("90.0.1", "B", "rolled_back")
+        assert (await choice(device))["BOOT_ORDER"] == "B"
+        error = await device.shell("cat /boot/firmware/modemhub-error.txt")
+        assert "90.0.2" in error
+        assert told["last"]["reason"] in error
+        await still_there(device, texts)
+        assert await device.fingerprint() == fingerprint
+        await with_modem(device)
+        assert not (await device.shell("systemctl --failed --plain --no-legend")).strip()
+    columns["verdict"] = "passed"
+
+
+@pytest.mark.timeout(1800)
+async def test_what_is_not_ours_is_refused_and_nothing_is_written(
+    image: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stranger = bundle.development(tmp_path_factory.mktemp("stranger"))
+    wrong = {
+        "stranger": (tiny(tmp_path / "stranger.raucb", "90.0.1", by=stranger), "signature verification failed"),
+        "board": (tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"), "ompatible"),
+        "older": (tiny(tmp_path / "older.raucb", "0.0.1"), "older"),
+        "unsigned": (tmp_path / "unsigned.raucb", "ignature"),
+    }
+    octets = bytearray(tiny(tmp_path / "changed.raucb", "90.0.1").read_bytes())
+    (tmp_path / "unsigned.raucb").write_bytes(octets[:-2000] + bytes(2000))
+    async with CardMachine(image, tmp_path, settings=SETTINGS, words=WORDS, usb=0) as device:
+        await proved(device)
+        before = await choice(device)
+        for name, (file, why) in wrong.items():
+            await device.ssh(["sh", "-c", f"cat > /data/updates/{name}.raucb"], stdin=file.read_bytes())
+            ours = await device.ssh(
+                ["modemhub-device", "update", "install", f"/data/updates/{name}.raucb"], check=False, within=120
+            )
+            options = "--ignore-compatible" if name == "board" else ""
+            raucs = await device.ssh(
+                ["sh", "-c", f"rauc install {options} /data/updates/{name}.raucb"], check=False, within=120
+            )
+            assert (ours.code, raucs.code) == (1, 1), f"{name}: {ours} {raucs}"
+            assert why in ours.err, f"{name}: {ours}"
+        assert await choice(device) == before
+        assert (await report(device))["last"] is None
+        # the other slot of a fresh card is empty, and still is
+        empty = "head -c 4M /dev/modemhub/rootB | tr -d '\\0' | wc -c"
+        assert (await device.shell(empty)).strip() == "0"
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("sabotage", SABOTAGE)
+async def test_every_sabotage_is_taken_back(
+    image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow, sabotage: str, *, long: bool
+) -> None:
+    if not long:
+        pytest.skip("the short form has one of them, in the test above: --long")
+    columns = row("updates", what=sabotage)
+    bad = bundles(f"90.1.{list(SABOTAGE).index(sabotage)}", sabotage)
+    async with at_home(image, tmp_path) as device:
+        texts = {await taken(device, sabotage): sabotage}
+        began = time.monotonic()
+        await device.ssh(["sh", "-c", "cat > /data/updates/x.raucb"], stdin=bad.read_bytes(), within=INSTALLED)
+        install = "systemd-run --no-block modemhub-device update install /data/updates/x.raucb"
+        await device.shell(install)
+        await device.restarted("modemhub: slot B (", within=INSTALLED)
+        columns["installed after"] = time.monotonic() - began
+        await came_back(device, "A", within=TAKEN_BACK)
+        columns["taken back after"] = time.monotonic() - began
+        await proved(device)
+        told = await report(device)
+        assert (told["slot"], told["last"]["state"]) == ("A", "rolled_back")
+        columns["reason"] = told["last"]["reason"]
+        await still_there(device, texts)
+    columns["verdict"] = "passed"
+
+
+@pytest.mark.timeout(600 * (CUTS + 2))
+async def test_power_cut_while_it_is_installed_boots_old_or_new(
+    image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow, *, long: bool
+) -> None:
+    if not long:
+        pytest.skip(f"{CUTS} power cuts take an hour: --long")
+    new = bundles("90.0.1")
+    rng = random.Random(SEED)
+    length = 60.0
+    for number in range(CUTS):
+        columns = row("cut installations", round=f"{number:02d}")
+        place = tmp_path / str(number)
+        place.mkdir()
+        async with CardMachine(image, place, settings=SETTINGS, words=WORDS, usb=0) as device:
+            await proved(device)
+            texts = {await taken(device, "kept"): "kept"}
+            await device.ssh(["sh", "-c", "cat > /data/updates/x.raucb"], stdin=new.read_bytes(), within=INSTALLED)
+            began = time.monotonic()
+            await device.shell("systemd-run --no-block modemhub-device update install /data/updates/x.raucb")
+            if number == 0:  # the whole of it, to know how long it takes; power is cut at the reboot
+                await device.restarted("modemhub: slot B (", within=INSTALLED)
+                length = time.monotonic() - began
+            else:
+                await asyncio.sleep(rng.uniform(0, length * 1.2))
+            columns["cut after"] = time.monotonic() - began
+            loss = await device.cut(f"{SEED}/{number}")
+            columns["writes"] = str(loss)
+            await device.boot(within=UP)
+            await proved(device)
+            told = await report(device)
+            columns |= {"runs": told["version"], "record": told["last"] and told["last"]["state"]}
+            if told["version"] == "90.0.1":
+                assert told["last"]["state"] == "committed"
+            else:
+                assert told["slot"] == "A"
+                assert told["last"] is None or told["last"]["state"] in {"interrupted", "rolled_back"}
+            await still_there(device, texts)
+        columns["verdict"] = "passed"
