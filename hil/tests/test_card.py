@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import pytest_asyncio
 
-from hil.card import machine
+from hil.card import machine, tiny
 from hil.card.house import modem_in
 from hil.card.machine import SSH_KEY, CardMachine
 from hil.rig import Api, Modems, Observer, mosquitto_path
@@ -127,6 +127,22 @@ async def test_the_names_of_the_card_do_not_depend_on_the_board(device: CardMach
     assert found == {"disk", "boot", "rootA", "rootB", "data"}
     words = (await device.shell("cat /proc/cmdline")).split()
     assert {"root=PARTUUID=4d485542-02", "ro", "rauc.slot=A", "panic=10"} <= set(words)
+
+
+async def test_another_card_in_a_usb_reader_is_not_taken_for_its_own(device: CardMachine, tmp_path: Path) -> None:
+    if reason := tiny.needed():
+        pytest.skip(reason)
+    other = tiny.card(tmp_path / "other", a=None, b=None)
+    await device.qmp(
+        "blockdev-add", driver="raw", file={"driver": "file", "filename": str(other)}, **{"node-name": "b"}
+    )
+    await device.qmp("device_add", driver="usb-storage", drive="b", id="reader", bus="usb.0")
+    try:
+        await device.ssh(["udevadm", "wait", "--timeout=120", "--settle", "/dev/sda3"])
+        links = (await device.shell("cd /dev/modemhub; readlink disk boot rootA rootB data")).split()
+        assert links == ["../vda", "../vda1", "../vda2", "../vda3", "../vda4"]
+    finally:
+        await device.qmp("device_del", id="reader")
 
 
 async def test_the_slot_is_marked_good_once_the_hub_runs(device: CardMachine) -> None:
