@@ -373,8 +373,12 @@ def in_tools(
     """
     root = tools()
     script = ["set -e"]
-    for place in (Path("/dev"), Path("/proc"), *binds):
-        target = root / str(place.resolve()).lstrip("/")
+    # under the name by which it is called, too: a checkout's cache may be a link
+    names = {
+        name: place for place in (Path("/dev"), Path("/proc"), *binds) for name in (place.absolute(), place.resolve())
+    }
+    for name, place in names.items():
+        target = root / str(name).lstrip("/")
         target.mkdir(parents=True, exist_ok=True)
         script.append(f"mount --rbind '{place.resolve()}' '{target}'")
     script.append(f"exec chroot '{root}' sh -c 'cd \"$0\" && exec \"$@\"' '{cwd}' \"$@\"")
