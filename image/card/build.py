@@ -22,7 +22,6 @@ made of it; ``boot.cmd`` and ``overlay/`` know the same numbers.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -457,13 +456,6 @@ def build(*, certificate: bytes, moved: bool = False, version: str | None = None
     CACHE.mkdir(parents=True, exist_ok=True)
     version = version or package.version()
     epoch = source_date("appliance", "image", "udev", "uv.lock")
-    with (CACHE / "lock").open("w") as lock:
-        # what one build registers with the kernel, another would take away; and both would build the same
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _build(certificate, moved=moved, version=version, epoch=epoch)
-
-
-def _build(certificate: bytes, *, moved: bool, version: str, epoch: int) -> Card:
     packages, firmware = _packages(moved=moved)
     # the kernel's device trees are left out of the root, and on the FAT partition
     beside = _beside([*firmware, *(each for each in packages if each.name.startswith("linux-image-6"))])
