@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 from image import debian
 from image.building import appears, digest, requirements, run, say, source_date, tree_digest, wheels
+from image.card import sbom
 from image.package import build as package
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ HERE: Final = Path(__file__).resolve().parent
 CACHE: Final = ROOT / ".cache" / "image"
 DIST: Final = ROOT / "dist"
 FORMAT: Final = "1"
-"""Counts the changes of this file that change what it builds."""
+"""Counts the changes of this file that change the base; the quicker stages depend on all of it."""
 BOARD: Final = "rpi-arm64"
 ARCHITECTURE: Final = "arm64"
 KEPT: Final = 3
@@ -233,7 +234,7 @@ def _units(root: Path, log: Path) -> None:
 def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: int) -> tuple[Path, str]:
     """The root's tree, and the name of the build."""
     inputs = (
-        *(word.encode() for word in (FORMAT, base.name, beside.name, version, str(epoch))), certificate, requirements(),
+        (HERE / "build.py").read_bytes(), *(word.encode() for word in (base.name, beside.name, version, str(epoch))), certificate, requirements(),
         requirements(group="device"), (HERE / "modemhub.toml").read_bytes(),
         *(tree_digest(ROOT / place) for place in (
             "appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay",
@@ -317,7 +318,7 @@ def _data(fresh: Path, root: Path, *, epoch: int, log: Path) -> None:
         (tree / name).chmod(mode)
         os.chown(tree / name, *users[owner])
     _touch(tree, epoch)
-    options = ["-i", "16384", "-J", "size=16"]  # those of the size that it will have
+    options = ["-i", "131072", "-J", "size=16"]  # as for the size that it will have, and few large files
     _ext4(tree, fresh / "data.ext4", label="data", size=DATA_SIZE, options=options, epoch=epoch, log=log)
     shutil.rmtree(tree)
 
@@ -327,8 +328,8 @@ def _touch(tree: Path, epoch: int) -> None:
         os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
-def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
-    """The FAT partition: what the firmware loads, and the settings file for its owner."""
+def _boot(fresh: Path, beside: Path, notice: str, *, epoch: int, log: Path) -> None:
+    """The FAT partition: what the firmware loads, the settings file for its owner, and what is owed to others."""
     tree = fresh / "boot"
     (tree / "overlays").mkdir(parents=True)
     firmware = beside / "raspi-firmware"
@@ -338,7 +339,8 @@ def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
     for name in TREES:
         shutil.copy(trees / name, tree / name)
     shutil.copy(beside / "u-boot-rpi/usr/lib/u-boot/rpi_arm64/u-boot.bin", tree / "u-boot.bin")
-    shutil.copy(firmware / "usr/share/doc/raspi-firmware/copyright", tree / "LICENCE.txt")
+    firmware_licence = (firmware / "usr/share/doc/raspi-firmware/copyright").read_text(encoding="utf-8")
+    (tree / "LICENCES.txt").write_text(f"{notice}\n\n{firmware_licence}", encoding="utf-8", newline="\r\n")
     shutil.copy(HERE / "config.txt", tree / "config.txt")
     for source in sorted((HERE / "devicetree").glob("*.dts")):
         target = tree / "overlays" / f"{source.stem}.dtbo"
@@ -395,7 +397,8 @@ def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package]
         slot = ["-O", "^has_journal"]  # it is never written to
         _ext4(root, fresh / "root.ext4", label="root", size=SLOT_SIZE, options=slot, epoch=epoch, log=log)
         _data(fresh, root, epoch=epoch, log=log)
-        _boot(fresh, beside, epoch=epoch, log=log)
+        places = {place.name: place for place in sorted(beside.iterdir())}
+        _boot(fresh, beside, sbom.notice(root, packages, version=version, beside=places), epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")
         mkenvimage = ["mkenvimage", "-s", str(CHOICE_SIZE), "-o", fresh / "choice.bin", fresh / "choice.txt"]
         debian.in_tools(mkenvimage, binds=[fresh], log=log)
