@@ -233,13 +233,17 @@ def _units(root: Path, log: Path) -> None:
 
 def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: int) -> tuple[Path, str]:
     """The root's tree, and the name of the build."""
+    places = ("appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay")
+    words = (base.name, beside.name, version, epoch)
     inputs = (
-        (HERE / "build.py").read_bytes(), *(word.encode() for word in (base.name, beside.name, version, str(epoch))), certificate, requirements(),
-        requirements(group="device"), (HERE / "modemhub.toml").read_bytes(),
-        *(tree_digest(ROOT / place) for place in (
-            "appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay",
-        )),
-    )  # fmt: skip
+        (HERE / "build.py").read_bytes(),
+        (HERE / "modemhub.toml").read_bytes(),
+        certificate,
+        requirements(),
+        requirements(group="device"),
+        *(str(word).encode() for word in words),
+        *(tree_digest(ROOT / place) for place in places),
+    )
     key = digest(*inputs)
     place = CACHE / f"root-{key}"
     if place.exists():
