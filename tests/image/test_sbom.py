@@ -180,6 +180,12 @@ def test_everything_that_the_image_has_is_in_the_bill_once(inputs: dict[str, Any
     assert made["raspi-firmware"]["type"] == "firmware"
 
 
+def test_a_package_that_is_unpacked_beside_the_root_too_is_told_as_installed(inputs: dict[str, Any]) -> None:
+    alone = sbom.sbom(**inputs, epoch=EPOCH)
+    beside = inputs["beside"] | {"libc6": inputs["root"].parent / "firmware"}
+    assert sbom.sbom(**inputs | {"beside": beside}, epoch=EPOCH) == alone
+
+
 def test_licences_are_told_as_their_package_tells_them(inputs: dict[str, Any]) -> None:
     made = components(sbom.sbom(**inputs, epoch=EPOCH))
     assert named(made["libc6"]) == ["BSD-3-Clause", "MIT", "~GPL-2+ with OpenSSL exception", "LGPL-2.1-or-later"]
