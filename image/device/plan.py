@@ -30,6 +30,7 @@ CREDSTORE: Final = "/run/credstore"
 BROKER: Final = "/data/device/broker"
 SSH_PORT: Final = 22
 BROKER_PORT: Final = 8883
+CLAIM_AT: Final = "the file CLAIM.txt on the card"
 LISTEN: Final = "0.0.0.0:8080"  # the firewall says who gets there
 LOCAL_BROKER: Final = "mqtt://127.0.0.1:1883"
 HUB_ACCOUNT: Final = "modemhub"
@@ -114,7 +115,7 @@ def _own_url(settings: Mapping[str, Any]) -> str | None:
 def hub_settings(settings: Mapping[str, Any], device: Device, facts: Facts) -> dict[str, Any]:
     """The hub's part, without secrets, with the defaults of the device."""
     hub: dict[str, Any] = {name: value for name, value in settings.items() if name not in SECTIONS}
-    http = {"listen": LISTEN, **_table(hub, "http")}
+    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **_table(hub, "http")}
     if "cert" not in http:
         http.setdefault("tls", True)
     hub["http"] = http
