@@ -98,7 +98,8 @@ async def choice(device: CardMachine) -> dict[str, str]:
 
 async def proved(device: CardMachine) -> None:
     """Wait until the slot that runs is marked good."""
-    await until(lambda: device.shell("test -e /run/modemhub-device/proved && echo yes"), bool, "proof", within=UP)
+    over = "test -e /run/modemhub-device/proved && ! systemctl is-active --quiet modemhub-prove && echo yes"
+    await until(lambda: device.shell(over), bool, "proof", within=UP)
 
 
 async def with_modem(device: CardMachine) -> None:
