@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -399,6 +400,15 @@ def arm64_runs() -> Iterator[None]:
         yield
         return
     emulator = tools() / "usr/bin" / HANDLER
+    # what one build registers with the kernel, another one must not take away: one at a time, whatever its checkout
+    with (Path(tempfile.gettempdir()) / "modemhub-arm64.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _registered(emulator):
+            yield
+
+
+@contextlib.contextmanager
+def _registered(emulator: Path) -> Iterator[None]:
     mounted = not (BINFMT / "register").exists()
     if mounted:
         command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
