@@ -22,7 +22,7 @@ from hil.card import machine
 from hil.card.cuts import drop
 from hil.card.house import SETTINGS, api, modem_in
 from hil.card.machine import CardMachine
-from hil.card.slots import SABOTAGE, Slot, bundled, plugged, stick, tiny
+from hil.card.slots import SABOTAGE, Slot, kept, plugged, stick, tiny
 from hil.rig import Modems
 from hil.rig.waiting import Overdue
 from image.update import bundle
@@ -62,16 +62,11 @@ def image(card: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(card: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes bundles of the card's slot, each once."""
-    place = tmp_path_factory.mktemp("bundles")
-    made: dict[tuple[str, str], Path] = {}
+def bundles(card: Path) -> Callable[..., Path]:
+    """Makes bundles of the card's slot; they stay beside the card, as each takes a minute."""
 
     def make(version: str, sabotage: str = "") -> Path:
-        if (version, sabotage) not in made:
-            slot = Slot(version, SABOTAGE.get(sabotage, {}))
-            made[version, sabotage] = bundled(card.with_name("root.ext4"), slot, place / f"modemhub-{version}.raucb")
-        return made[version, sabotage]
+        return kept(card.with_name("root.ext4"), Slot(version, SABOTAGE.get(sabotage, {})))
 
     return make
 
