@@ -72,6 +72,8 @@ class Books:
         self.heard_at: dict[str, int] = {}
         """By the same, octets of this start's record of writes when the client was told."""
         self.delivered: list[str] = []
+        self.up = asyncio.Event()
+        """The hub has answered."""
 
     def _next(self, door: str) -> dict[str, Any]:
         key = f"{door}-{len(self.wanted)}"
@@ -111,6 +113,7 @@ class Books:
         self._told(command["id"], answer["id"])
 
     async def inward(self) -> None:
+        await self.up.wait()  # a start takes minutes here; hundreds of texts would wait in the network
         while True:
             text = f"in {len(self.delivered)}"
             self.delivered.append(text)
@@ -241,8 +244,10 @@ async def until_moment(device: CardMachine, books: Books, kind: str, rng: random
     if kind == "boot":
         await asyncio.sleep(after := rng.uniform(1, BOOT))
         return None, after
+    books.up.clear()
     async with books.traffic():
         await device.ready(within=UP)
+        books.up.set()
         ready = time.monotonic() - began
         if kind == "traffic":
             async with api(device) as door:
