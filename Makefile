@@ -13,10 +13,10 @@ run := .venv/bin/python
 
 # The Debian packages that some tests drive: a real broker and its clients, system-call traces, two other SMS daemons as
 # witnesses, real udev with a USB bus that is only mocked, a browser with a font, a plain Debian 13 and the judge of Debian's
-# packages, and two other decoders of messages.
+# packages, what reads the files that the device derives from its settings, and two other decoders of messages.
 ORACLES := python3-gammu tshark
 DEBIAN_PACKAGES := mosquitto mosquitto-clients strace gammu-smsd smstools udev umockdev chromium fonts-dejavu-core \
-	mmdebstrap lintian $(ORACLES)
+	mmdebstrap lintian nftables wpasupplicant openssh-client fdisk $(ORACLES)
 
 # What judges from outside and comes by other ways: codecs, Node-RED, Home Assistant. Each is fetched once.
 FETCHED := .cache/oracles/.complete .cache/node-red/fetched.json .cache/homeassistant/.complete
@@ -35,7 +35,7 @@ sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v
 
 # What builds the image, what runs it, and what builds and runs the guest.
 IMAGE_PACKAGES := mmdebstrap arch-test dpkg openssl
-CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools openssh-client mosquitto mosquitto-clients
+CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools openssh-client device-tree-compiler mosquitto mosquitto-clients
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
 .PHONY: help setup check test demo hil guest homeassistant deb image card mutants bench fuzz oracles lock clean

@@ -171,7 +171,12 @@ async def _supervise(settings: Settings) -> None:
             contacts=Contacts(settings.contacts),
             retention_days=settings.store.retention_days,
             public_settings=public(settings),
-            claim=Claim(journal, claim_file(settings.store.path), show=_to_terminal if sys.stderr.isatty() else None),
+            claim=Claim(
+                journal,
+                claim_file(settings.store.path),
+                at=settings.http.claim_at,
+                show=_to_terminal if sys.stderr.isatty() else None,
+            ),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

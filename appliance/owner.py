@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.errors import SettingsError, StoreError
 from appliance.http.certificate import PUBLIC
@@ -57,15 +57,15 @@ def create_token(
 
 
 ADOPTED = "adopted.json"
-"""Beside the store: the digests of the tokens that were adopted, by name."""
+"""Beside the store: the tokens that were adopted, as digests and scopes by name."""
 
 
 def adopt_tokens(store: Path, wanted: Mapping[str, tuple[bytes, Sequence[str]]]) -> int:
     """Have exactly these of the tokens that their owner chose himself; returns how many changed.
 
     What was adopted stands in a file beside the store, so that a token that is no longer wanted can be told from one
-    that was made otherwise. The file knows both, old and new, before the store is touched: a power cut in between is
-    made good by the next call.
+    that was made otherwise, and so that who starts the hub can see whether there is anything to do: it has the store's
+    inode. On the way, it knows both, old and new, and no store: a power cut in between is made good by the next call.
 
     Args:
         store: the database file.
@@ -75,30 +75,31 @@ def adopt_tokens(store: Path, wanted: Mapping[str, tuple[bytes, Sequence[str]]])
         StoreError: the store cannot be written.
     """
     file = store.with_name(ADOPTED)
-    known = _adopted(file)
-    fresh = {name: digest for name, (digest, _) in wanted.items()}
+    fresh = {name: {"digest": digest.hex(), "scopes": sorted(scopes)} for name, (digest, scopes) in wanted.items()}
     with visit(store) as journal:
-        if known.keys() - fresh.keys() or fresh.items() - known.items():
-            _write(file, {**fresh, **{name: digest for name, digest in known.items() if name not in fresh}})
-        changed = journal.write(tokens.adopt, wanted=wanted, known=known)
-    if _adopted(file) != fresh:
-        _write(file, fresh)
+        known = _adopted(file)
+        if known != fresh:
+            _write(file, {"store": 0, "tokens": {**known, **fresh}})
+        before = {name: bytes.fromhex(token["digest"]) for name, token in known.items()}
+        changed = journal.write(tokens.adopt, wanted=wanted, known=before)
+        _write(file, {"store": store.stat().st_ino, "tokens": fresh})
     if wanted:  # the hub has an owner now
         claim_file(store).unlink(missing_ok=True)
     return changed
 
 
-def _adopted(file: Path) -> dict[str, bytes]:
+def _adopted(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        return {name: bytes.fromhex(digest) for name, digest in json.loads(file.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        found = json.loads(file.read_text(encoding="utf-8"))["tokens"]
+        return {name: token for name, token in found.items() if bytes.fromhex(token["digest"])}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
         return {}
 
 
-def _write(file: Path, digests: Mapping[str, bytes]) -> None:
+def _write(file: Path, content: dict[str, Any]) -> None:
     fresh = file.with_name(file.name + ".new")
     with fresh.open("w", encoding="utf-8") as written:
-        json.dump({name: digest.hex() for name, digest in digests.items()}, written)
+        json.dump(content, written)
         written.flush()
         os.fsync(written.fileno())
     fresh.replace(file)

@@ -26,6 +26,7 @@ TITLES: Final[Mapping[str, str]] = {
     "beside": "A hung modem beside healthy ones",
     "share": "Three hubs on one topic of a broker, one of them killed in mid-flow",
     "doctor": "modemhub doctor, in its own words",
+    "card": "The SD image in QEMU, from its first start on",
     "cuts": "The image loses its power: seconds to the hub's answer, the moment, what became of the writes",
     "idle": "What a device that has nothing to do writes to its card, for each hour",
 }

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -373,8 +374,12 @@ def in_tools(
     """
     root = tools()
     script = ["set -e"]
-    for place in (Path("/dev"), Path("/proc"), *binds):
-        target = root / str(place.resolve()).lstrip("/")
+    # under the name by which it is called, too: a checkout's cache may be a link
+    names = {
+        name: place for place in (Path("/dev"), Path("/proc"), *binds) for name in (place.absolute(), place.resolve())
+    }
+    for name, place in names.items():
+        target = root / str(name).lstrip("/")
         target.mkdir(parents=True, exist_ok=True)
         script.append(f"mount --rbind '{place.resolve()}' '{target}'")
     script.append(f"exec chroot '{root}' sh -c 'cd \"$0\" && exec \"$@\"' '{cwd}' \"$@\"")
@@ -395,6 +400,15 @@ def arm64_runs() -> Iterator[None]:
         yield
         return
     emulator = tools() / "usr/bin" / HANDLER
+    # what one build registers with the kernel, another one must not take away: one at a time, whatever its checkout
+    with (Path(tempfile.gettempdir()) / "modemhub-arm64.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _registered(emulator):
+            yield
+
+
+@contextlib.contextmanager
+def _registered(emulator: Path) -> Iterator[None]:
     mounted = not (BINFMT / "register").exists()
     if mounted:
         command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]

@@ -106,13 +106,22 @@ def test_the_hub_has_an_owner_then(store: Path) -> None:
 def test_a_power_cut_before_the_store_is_made_good(store: Path) -> None:
     adopt(store, lamp=("t1", ["send"]))
     # what the file beside the store holds when the power is cut on the way to another token
-    both = {"lamp": digest("t1").hex(), "shop": digest("t2").hex()}
-    store.with_name(owner.ADOPTED).write_text(json.dumps(both), encoding="utf-8")
+    both = {
+        name: {"digest": digest(token).hex(), "scopes": ["send"]} for name, token in (("lamp", "t1"), ("shop", "t2"))
+    }
+    store.with_name(owner.ADOPTED).write_text(json.dumps({"store": 0, "tokens": both}), encoding="utf-8")
     adopt(store, shop=("t2", ["send"]))
     assert bearer(store, "t1") is None
     assert bearer(store, "t2") is not None
     adopt(store)
     assert bearer(store, "t2") is None
+
+
+def test_whoever_starts_the_hub_sees_that_there_is_nothing_to_do(store: Path) -> None:
+    adopt(store, lamp=("t1", ["send", "inbox"]))
+    told = json.loads(store.with_name(owner.ADOPTED).read_text(encoding="utf-8"))
+    lamp = {"digest": digest("t1").hex(), "scopes": ["inbox", "send"]}
+    assert told == {"store": store.stat().st_ino, "tokens": {"lamp": lamp}}
 
 
 def test_the_command_reads_a_file(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ class Gate:
             self._known.pop(digest, None)
             claim = self._hub.claim
             if claim is not None and await claim.is_open():
-                raise Rejected("unclaimed", f"this hub has no owner yet: the claim token is in {claim.file}")
+                raise Rejected("unclaimed", f"this hub has no owner yet: the claim token is in {claim.at}")
             if token is None:
                 raise Rejected("unauthorized", "send Authorization: Bearer <token>; modemhub token create makes one")
             self._wrong(peer, now)

@@ -24,6 +24,8 @@ class HttpSettings(BaseModel):
     """PEM file of your own certificate and its chain; it switches TLS on."""
     key: Path | None = None
     """PEM file of its key; absent: it stands in ``cert``."""
+    claim_at: str | None = None
+    """Where people find the claim token of a fresh hub; absent: the path of the file."""
     max_body: Annotated[int, Field(ge=1024, le=1 << 24)] = 128 * 1024
     """Octets of a request's body."""
     heartbeat: Annotated[float, Field(ge=1, le=300)] = 15.0

@@ -58,11 +58,15 @@ class Claim:
     Args:
         journal: the hub's.
         file: where the claim is told; it is removed when the hub has an owner.
+        at: where people find the file, if not by its path: on the card that it is copied to.
         show: tells the claim to a person who looks on (a terminal, never a log); None: there is none.
     """
 
-    def __init__(self, journal: Journal, file: Path, *, show: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, journal: Journal, file: Path, *, at: str | None = None, show: Callable[[str], None] | None = None
+    ) -> None:
         self.file = file
+        self.at = at or str(file)
         self._journal = journal
         self._show = show
         self._token: str | None = None

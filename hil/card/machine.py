@@ -56,9 +56,9 @@ __all__ = ["SSH_KEY", "CardMachine", "Done", "Failed", "Fat", "needed", "uboot"]
 SSH_KEY: Final = "@SSH_KEY@"
 """Stands in the settings for the public key of this machine's owner."""
 HTTPS: Final = 8080
-BOOT: Final = 300.0
-"""Seconds until a boot is given up; to the hub's first answer it takes 60 to 90."""
-COMMAND: Final = 60.0
+BOOT: Final = 900.0
+"""Seconds until a boot is given up; to the hub's first answer it takes 90, and four times that beside three others."""
+COMMAND: Final = 180.0
 """Seconds until a command in the guest is given up."""
 AGAIN: Final = 1.0
 """Seconds between two questions whether the hub answers: nothing tells from outside."""

@@ -9,6 +9,7 @@ A stick is a FAT file system without a partition table, in QEMU's usb-storage: t
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -81,8 +82,9 @@ def tiny(out: Path, version: str, *, by: bundle.Authority | None = None, compati
     tree = out.with_suffix(".tree")
     (tree / "etc").mkdir(parents=True)
     (tree / "etc/modemhub-image").write_text(f"VERSION={version}\nBUILD=hil\nBOARD=rpi-arm64\n", encoding="utf-8")
+    (tree / "noise").write_bytes(os.urandom(65536))  # RAUC makes no bundle of next to nothing
     image = out.with_suffix(".ext4")
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tree, image, "2M"], check=True)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2M"], check=True)
     return bundle.build(image, by or bundle.authority(environment={}), out, compatible=compatible)
 
 

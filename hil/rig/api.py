@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
@@ -40,9 +41,13 @@ class Event:
 
 
 class Api:
-    """``/api/v1`` with one token on keep-alive connections; ``verify``: ask whose the certificate is, with TLS."""
+    """``/api/v1`` with one token on keep-alive connections; ``verify``: whether, or by what, a door
+    with TLS is asked whose its certificate is.
+    """
 
-    def __init__(self, address: str, token: str, *, connections: int = 100, verify: bool = True) -> None:
+    def __init__(
+        self, address: str, token: str, *, connections: int = 100, verify: bool | ssl.SSLContext = True
+    ) -> None:
         self.address = address
         self.token = token
         self._session = aiohttp.ClientSession(

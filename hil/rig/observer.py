@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from hil.rig.waiting import PATIENCE, Overdue, Record
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
 __all__ = ["Heard", "Observer"]
@@ -62,8 +63,13 @@ class Observer:
         protocol: Literal["5", "3.1.1"] = "5",
         login: tuple[str, str] | None = None,
         everything: str = "#",
+        trust: ssl.SSLContext | None = None,
     ) -> None:
-        """``login`` is a user name and a password; ``everything``: as much as that one may read."""
+        """Args:
+        login: a user name and a password.
+        everything: as much as that one may read.
+        trust: what a broker with TLS is verified by.
+        """
         self.base = base
         self._everything = everything
         self.heard: Record[Heard] = Record(f"MQTT {name}")
@@ -82,6 +88,8 @@ class Observer:
         self._client.max_queued_messages_set(0)
         if login:
             self._client.username_pw_set(*login)
+        if trust:
+            self._client.tls_set_context(trust)
         self._client.on_socket_open = self._on_socket_open
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe

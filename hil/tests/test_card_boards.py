@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from hil.card import tiny
-from hil.card.tiny import card, choice, chosen, kernel
+from hil.card.machine import Fat
+from hil.card.tiny import choice, chosen, kernel
 from hil.qemu import QEMU
 from hil.rig.process import ROOT, Child
 from hil.rig.waiting import Record
@@ -27,7 +30,6 @@ from image.card.build import TREES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HERE: Final = ROOT / "image" / "card"
 OVERLAYS: Final = sorted(file.stem for file in (HERE / "devicetree").glob("*.dts"))
@@ -216,7 +218,7 @@ async def test_the_pis_u_boot_boots_a_slot_past_a_modem_that_talks(trees: Path, 
         pytest.skip(f"{QEMU} is not installed")
     slot = {"vmlinuz": kernel("B", board="raspi3b"), "initrd.img": b"an initial RAM disk"}
     sector = choice(BOOT_ORDER="B A", BOOT_A_LEFT="3", BOOT_B_LEFT="c")
-    image = card(
+    image = tiny.card(
         tmp_path / "image", a=None, b=slot, sector=sector, uboot_env=pi_uboot.with_name("uboot.env").read_bytes()
     )
     modem = Talkative()
@@ -239,6 +241,56 @@ async def test_the_pis_u_boot_boots_a_slot_past_a_modem_that_talks(trees: Path, 
         assert "console=tty1" in said
         assert "ttyAMA" not in said
         assert chosen(image) == {"BOOT_ORDER": "B A", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "b"}
+    finally:
+        await board.kill()
+        server.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(1800)
+async def test_the_very_image_starts_on_a_raspi3b(card: Path, long: bool, tmp_path: Path) -> None:
+    """What the firmware would do is done here: U-Boot and device tree taken from the FAT, overlays laid over it."""
+    if not long:
+        pytest.skip("raspi3b takes ten minutes: make card ARGS=--long")
+    if missing := [command for command in ("fdtoverlay", "mcopy", QEMU) if not shutil.which(command)]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    image = tmp_path / "image"
+    copied = await Child.start("cp", ["cp", "--sparse=always", "--reflink=auto", card, image], log=tmp_path / "cp.log")
+    assert await copied.ended(within=WITHIN) == 0
+    os.truncate(image, 4 << 30)  # this machine takes powers of two only
+    fat = Fat.of(image)
+    # QEMU has no timer behind this watchdog: armed, it resets at once
+    fat.write("boot-extra.txt", b"extra=console=ttyAMA0,115200 modprobe.blacklist=bcm2835_wdt\n")
+    for name in ("u-boot.bin", "bcm2837-rpi-3-b.dtb", *(f"overlays/{each}.dtbo" for each in OVERLAYS)):
+        (tmp_path / Path(name).name).write_bytes(fat.read(name))
+    tree = laid(tmp_path, "bcm2837-rpi-3-b.dtb").file
+    serial: Record[str] = Record("the console")
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError), (tmp_path / "console.log").open("a", encoding="utf-8") as log:
+            while line := await reader.readline():
+                text = line.decode(errors="backslashreplace").strip()
+                log.write(text + "\n")
+                serial.add(text)
+        writer.close()
+
+    server = await asyncio.start_unix_server(listen, tmp_path / "s")
+    argv: list[str | Path] = [
+        QEMU, "-M", "raspi3b", "-display", "none", "-no-reboot",
+        "-chardev", f"socket,id=full,path={tmp_path}/s", "-serial", "chardev:full",
+        "-kernel", tmp_path / "u-boot.bin", "-dtb", tree,
+        "-drive", f"if=sd,format=raw,cache=unsafe,file={image}",
+    ]  # fmt: skip
+    board = await Child.start("qemu", argv, log=tmp_path / "qemu.log")
+
+    async def says(pattern: str) -> None:
+        await serial.until(lambda lines: any(re.search(pattern, line) for line in lines), pattern, within=1500)
+
+    try:
+        await says("3f201000.serial: ttyAMA0")
+        await says("EXT4-fs .*mounted filesystem")
+        await says("Finished.*modemhub-device.service")
+        await says("Reached target.*multi-user.target")
     finally:
         await board.kill()
         server.close()

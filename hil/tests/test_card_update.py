@@ -195,7 +195,7 @@ async def test_what_is_not_ours_is_refused_and_nothing_is_written(
     stranger = bundle.development(tmp_path_factory.mktemp("stranger"))
     wrong = {
         "stranger": (tiny(tmp_path / "stranger.raucb", "90.0.1", by=stranger), "signature verification failed"),
-        "board": (tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"), "ompatible"),
+        "board": (tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"), "another board"),
         "older": (tiny(tmp_path / "older.raucb", "0.0.1"), "older"),
         "unsigned": (tmp_path / "unsigned.raucb", "ignature"),
     }

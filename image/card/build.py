@@ -22,7 +22,6 @@ made of it; ``boot.cmd`` and ``overlay/`` know the same numbers.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Final
 
 from image import debian
 from image.building import appears, digest, requirements, run, say, source_date, tree_digest, wheels
+from image.card import sbom
 from image.package import build as package
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ HERE: Final = Path(__file__).resolve().parent
 CACHE: Final = ROOT / ".cache" / "image"
 DIST: Final = ROOT / "dist"
 FORMAT: Final = "1"
-"""Counts the changes of this file that change what it builds."""
+"""Counts the changes of this file that change the base; the quicker stages depend on all of it."""
 BOARD: Final = "rpi-arm64"
 ARCHITECTURE: Final = "arm64"
 KEPT: Final = 3
@@ -232,13 +232,17 @@ def _units(root: Path, log: Path) -> None:
 
 def _root(base: Path, beside: Path, certificate: bytes, *, version: str, epoch: int) -> tuple[Path, str]:
     """The root's tree, and the name of the build."""
+    places = ("appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay")
+    words = (base.name, beside.name, version, epoch)
     inputs = (
-        *(word.encode() for word in (FORMAT, base.name, beside.name, version, str(epoch))), certificate, requirements(),
-        requirements(group="device"), (HERE / "modemhub.toml").read_bytes(),
-        *(tree_digest(ROOT / place) for place in (
-            "appliance", "udev", "image/package", "image/device", "image/mosquitto", "image/card/overlay",
-        )),
-    )  # fmt: skip
+        (HERE / "build.py").read_bytes(),
+        (HERE / "modemhub.toml").read_bytes(),
+        certificate,
+        requirements(),
+        requirements(group="device"),
+        *(str(word).encode() for word in words),
+        *(tree_digest(ROOT / place) for place in places),
+    )
     key = digest(*inputs)
     place = CACHE / f"root-{key}"
     if place.exists():
@@ -317,7 +321,7 @@ def _data(fresh: Path, root: Path, *, epoch: int, log: Path) -> None:
         (tree / name).chmod(mode)
         os.chown(tree / name, *users[owner])
     _touch(tree, epoch)
-    options = ["-i", "16384", "-J", "size=16"]  # those of the size that it will have
+    options = ["-i", "131072", "-J", "size=16"]  # as for the size that it will have, and few large files
     _ext4(tree, fresh / "data.ext4", label="data", size=DATA_SIZE, options=options, epoch=epoch, log=log)
     shutil.rmtree(tree)
 
@@ -327,8 +331,8 @@ def _touch(tree: Path, epoch: int) -> None:
         os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
-def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
-    """The FAT partition: what the firmware loads, and the settings file for its owner."""
+def _boot(fresh: Path, beside: Path, notice: str, *, epoch: int, log: Path) -> None:
+    """The FAT partition: what the firmware loads, the settings file for its owner, and what is owed to others."""
     tree = fresh / "boot"
     (tree / "overlays").mkdir(parents=True)
     firmware = beside / "raspi-firmware"
@@ -338,7 +342,8 @@ def _boot(fresh: Path, beside: Path, *, epoch: int, log: Path) -> None:
     for name in TREES:
         shutil.copy(trees / name, tree / name)
     shutil.copy(beside / "u-boot-rpi/usr/lib/u-boot/rpi_arm64/u-boot.bin", tree / "u-boot.bin")
-    shutil.copy(firmware / "usr/share/doc/raspi-firmware/copyright", tree / "LICENCE.txt")
+    firmware_licence = (firmware / "usr/share/doc/raspi-firmware/copyright").read_text(encoding="utf-8")
+    (tree / "LICENCES.txt").write_text(f"{notice}\n\n{firmware_licence}", encoding="utf-8", newline="\r\n")
     shutil.copy(HERE / "config.txt", tree / "config.txt")
     for source in sorted((HERE / "devicetree").glob("*.dts")):
         target = tree / "overlays" / f"{source.stem}.dtbo"
@@ -395,7 +400,8 @@ def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package]
         slot = ["-O", "^has_journal"]  # it is never written to
         _ext4(root, fresh / "root.ext4", label="root", size=SLOT_SIZE, options=slot, epoch=epoch, log=log)
         _data(fresh, root, epoch=epoch, log=log)
-        _boot(fresh, beside, epoch=epoch, log=log)
+        places = {place.name: place for place in sorted(beside.iterdir())}
+        _boot(fresh, beside, sbom.notice(root, packages, version=version, beside=places), epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")
         mkenvimage = ["mkenvimage", "-s", str(CHOICE_SIZE), "-o", fresh / "choice.bin", fresh / "choice.txt"]
         debian.in_tools(mkenvimage, binds=[fresh], log=log)
@@ -450,13 +456,6 @@ def build(*, certificate: bytes, moved: bool = False, version: str | None = None
     CACHE.mkdir(parents=True, exist_ok=True)
     version = version or package.version()
     epoch = source_date("appliance", "image", "udev", "uv.lock")
-    with (CACHE / "lock").open("w") as lock:
-        # what one build registers with the kernel, another would take away; and both would build the same
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _build(certificate, moved=moved, version=version, epoch=epoch)
-
-
-def _build(certificate: bytes, *, moved: bool, version: str, epoch: int) -> Card:
     packages, firmware = _packages(moved=moved)
     # the kernel's device trees are left out of the root, and on the FAT partition
     beside = _beside([*firmware, *(each for each in packages if each.name.startswith("linux-image-6"))])

@@ -162,7 +162,7 @@ def sbom(
         lock: the packages that it was built from, and those of ``beside``.
         version: the image's.
         epoch: seconds since 1970 that the bill is dated with.
-        beside: packages of the lock that are no part of the root, and where each one is unpacked.
+        beside: packages of the lock that are unpacked beside the root, and where; those of the root are told once.
         wheels: uv's lock file.
 
     Raises:
@@ -305,6 +305,8 @@ def _debian(root: Path, lock: Sequence[Package], beside: Mapping[str, Path], bro
         else:
             yield _package(said, known[name, said["Architecture"]], root, tuple(sorted(wanted)))
     for name, tree in sorted(beside.items()):
+        if name in purls:  # a package of the root, of which files are needed elsewhere too
+            continue
         entry = next(entry for entry in lock if entry.name == name)
         yield _package({"Package": name, "Version": entry.version, "Architecture": entry.architecture}, entry, tree, ())
 

@@ -15,7 +15,7 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import broker
 from .fat import Fat
@@ -48,6 +48,9 @@ DIRECTORIES: Final = {
 
 AUTHORITY: Final = "modemhub-ca.crt"
 """On the card: what clients verify the broker by."""
+
+CLAIM: Final = "CLAIM.txt"
+"""On the card: how to become the owner."""
 
 
 WINDOW: Final = "/run/systemd/system/modemhub-update.timer.d/window.conf"
@@ -109,6 +112,8 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
         with part("the card"):
             written.enter_context(_once(fat, board, complaints, troubles))
             _authority(place, fat, kept, device)
+            if not place.hub_claim.exists() and fat.find(CLAIM) is not None:  # the power was cut as it went
+                fat.remove(CLAIM)
         board.tell("settings", complaints)
         board.tell("device", troubles)
     return 0
@@ -166,8 +171,22 @@ def facts(place: Place) -> Facts:
         claimed=bool(tokens) or (place.hub_store.exists() and not place.hub_claim.exists()),
         host_keys=(place.host_keys / "ssh_host_ed25519_key").exists(),
         broker_password=broker.password(place),
-        adopted=place.hub_store.with_name("adopted.json").exists(),
+        adopted=_adopted(place),
     )
+
+
+def _adopted(place: Place) -> dict[str, Any]:
+    """The tokens that this very store got, or something that is like no tokens at all."""
+    octets = read(place.hub_store.with_name("adopted.json"))
+    if octets is None:
+        return {}
+    try:
+        found = json.loads(octets)
+        if found["store"] == place.hub_store.stat().st_ino and isinstance(found["tokens"], dict):
+            return dict(found["tokens"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.info("the hub's tokens are looked at again: %s", error)
+    return {"": None}
 
 
 def refresh(place: Place) -> set[Path]:

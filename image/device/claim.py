@@ -13,7 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from .boot import refresh
+from .boot import CLAIM, refresh
 from .fat import Fat
 from .kept import Kept
 from .plan import console_url, merged
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-__all__ = ["FILE", "addresses", "claim", "told"]
+__all__ = ["addresses", "claim", "told"]
 
 log = logging.getLogger(__name__)
 
-FILE: Final = "CLAIM.txt"
 PATIENCE: Final = 30.0
 """Seconds that the network is given to have an address, so that the card's file can name it."""
 STEP: Final = 1.0
@@ -54,7 +53,7 @@ def claim(
         log.error("%s", failed)  # noqa: TRY400 - nothing to trace
     found = read(place.hub_claim)
     if found is None:
-        fat.remove(FILE)
+        fat.remove(CLAIM)
         return 0
     kept = Kept.read(place)
     device = Device.of(merged(kept.settings, kept.secrets))
@@ -63,7 +62,7 @@ def claim(
         sleep(STEP)
     url = console_url(kept.settings, device)
     text = told(found.decode("utf-8", "replace"), url, hosts)
-    fat.write(FILE, text.replace("\n", "\r\n").encode("utf-8-sig"))
+    fat.write(CLAIM, text.replace("\n", "\r\n").encode("utf-8-sig"))
     _show(place.at("/dev/tty1"), text)
     return 0
 

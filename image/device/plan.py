@@ -15,7 +15,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ CREDSTORE: Final = "/run/credstore"
 BROKER: Final = "/data/device/broker"
 SSH_PORT: Final = 22
 BROKER_PORT: Final = 8883
+CLAIM_AT: Final = "the file CLAIM.txt on the card"
 LISTEN: Final = "0.0.0.0:8080"  # the firewall says who gets there
 LOCAL_BROKER: Final = "mqtt://127.0.0.1:1883"
 HUB_ACCOUNT: Final = "modemhub"
@@ -45,13 +46,13 @@ class Facts:
         claimed: somebody owns the hub.
         host_keys: there are keys for the SSH server.
         broker_password: of the hub's account at the broker on the device; None: it has none, so it does not run.
-        adopted: tokens of the file were given to the hub once, so that it must hear of their end.
+        adopted: the tokens that the hub got already, as digests and scopes by name.
     """
 
     claimed: bool = False
     host_keys: bool = True
     broker_password: str | None = None
-    adopted: bool = False
+    adopted: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _own_url(settings: Mapping[str, Any]) -> str | None:
 def hub_settings(settings: Mapping[str, Any], device: Device, facts: Facts) -> dict[str, Any]:
     """The hub's part, without secrets, with the defaults of the device."""
     hub: dict[str, Any] = {name: value for name, value in settings.items() if name not in SECTIONS}
-    http = {"listen": LISTEN, **_table(hub, "http")}
+    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **_table(hub, "http")}
     if "cert" not in http:
         http.setdefault("tls", True)
     hub["http"] = http
@@ -171,14 +172,13 @@ def _at(content: Any, path: tuple[str, ...]) -> Any:
 
 
 def _tokens(device: Device, facts: Facts) -> Iterator[File]:
-    if not device.tokens and not facts.adopted:
-        return
     wanted = {
-        name: {"digest": each.token.removeprefix("sha256:"), "scopes": list(each.scopes)}
+        name: {"digest": each.token.removeprefix("sha256:"), "scopes": sorted(each.scopes)}
         for name, each in device.tokens.items()
         if each.token and each.scopes
     }
-    yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o640, "root:modemhub")
+    if wanted != facts.adopted:  # as it takes a small Pi seconds, before the hub may start
+        yield _file(f"{RUN}/tokens.json", json.dumps(wanted, indent=1) + "\n", 0o640, "root:modemhub")
 
 
 # ---------------------------------------------------------------- network

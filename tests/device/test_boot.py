@@ -189,3 +189,26 @@ def test_updates_come_when_it_was_said(place: Place, machine: Machine) -> None:
     assert machine.said.count(["systemctl", "daemon-reload"]) == 1
     start(place, machine)
     assert machine.said.count(["systemctl", "daemon-reload"]) == 1
+
+
+TOKEN = "[tokens.me]\ntoken = '0123456789abcdefghijklmnop'\nscopes = ['admin']"
+
+
+def test_tokens_are_given_to_each_store_once(place: Place, machine: Machine) -> None:
+    settings(place, TOKEN)
+    start(place, machine)
+    wanted = json.loads(text(place, "/run/modemhub-device/tokens.json") or "")
+    place.hub_store.write_bytes(b"a store")
+
+    def adopted(inode: int) -> None:
+        told = {"store": inode, "tokens": wanted}
+        place.hub_store.with_name("adopted.json").write_text(json.dumps(told), encoding="utf-8")
+        start(place, machine)
+
+    adopted(place.hub_store.stat().st_ino)
+    assert text(place, "/run/modemhub-device/tokens.json") is None
+    adopted(0)  # of a store that was lost, or of one that the power was cut on the way to
+    assert text(place, "/run/modemhub-device/tokens.json") is not None
+    settings(place, "# no token any more")
+    adopted(place.hub_store.stat().st_ino)
+    assert text(place, "/run/modemhub-device/tokens.json") == "{}\n"

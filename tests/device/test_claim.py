@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from image.device.boot import refresh
-from image.device.claim import FILE, addresses, claim
+from image.device.boot import CLAIM, boot, refresh
+from image.device.claim import addresses, claim
 
 if TYPE_CHECKING:
     from image.device.place import Place
@@ -59,7 +59,7 @@ def test_the_claim_stands_on_the_card_with_every_address(ready: Place, machine: 
     ready.hub_store.write_bytes(b"")
     ready.hub_claim.write_text(HUB, encoding="utf-8")
     assert run(ready, machine) == 0
-    told = (ready.fat / FILE).read_bytes().decode("utf-8-sig")
+    told = (ready.fat / CLAIM).read_bytes().decode("utf-8-sig")
     assert TOKEN in told
     assert PRINT in told
     for url in ("https://modemhub.local:8080/", "https://192.0.2.7:8080/", "https://[2001:db8::7]:8080/"):
@@ -83,7 +83,7 @@ def test_with_an_owner_it_goes_and_the_broker_is_opened(ready: Place, machine: M
     machine.said.clear()
     ready.hub_claim.unlink()
     run(ready, machine)
-    assert not (ready.fat / FILE).exists()
+    assert not (ready.fat / CLAIM).exists()
     assert "tcp dport { 8080, 8883 } accept" in ready.at("/run/nftables.conf").read_text(encoding="utf-8")
     assert ready.at("/run/systemd/dnssd/mqtt.dnssd").exists()
     assert ["nft", "-f", "/run/nftables.conf"] in machine.said
@@ -104,7 +104,7 @@ def test_without_network_the_name_alone_is_told(ready: Place, machine: Machine) 
     machine.answers["ip"] = "[]"
     ready.hub_claim.write_text(HUB, encoding="utf-8")
     assert run(ready, machine) == 0
-    assert b"https://modemhub.local:8080/" in (ready.fat / FILE).read_bytes()
+    assert b"https://modemhub.local:8080/" in (ready.fat / CLAIM).read_bytes()
     assert addresses(machine) == []
 
 
@@ -114,3 +114,13 @@ def test_nothing_is_written_where_nothing_changed(ready: Place, machine: Machine
     machine.said.clear()
     run(ready, machine)
     assert [words[0] for words in machine.said] == ["ip"]
+
+
+def test_a_claim_that_a_power_cut_left_on_the_card_goes_at_the_next_start(ready: Place, machine: Machine) -> None:
+    ready.hub_claim.write_text(HUB, encoding="utf-8")
+    run(ready, machine)
+    boot(ready, command=machine)
+    assert (ready.fat / CLAIM).exists()
+    ready.hub_claim.unlink()
+    boot(ready, command=machine)
+    assert not (ready.fat / CLAIM).exists()

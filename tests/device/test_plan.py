@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ FACTS = st.builds(
     claimed=st.booleans(),
     host_keys=st.booleans(),
     broker_password=st.none() | SECRET,
-    adopted=st.booleans(),
+    adopted=st.sampled_from([{}, {"": None}, {"old": {"digest": "00" * 32, "scopes": ["send"]}}]),
 )
 
 some = settings(max_examples=25, deadline=None)
@@ -174,7 +175,7 @@ def test_the_hub_takes_its_settings_and_gets_its_secrets_back(content: dict[str,
 def test_tokens_go_to_the_hub_as_digests(content: dict[str, Any], facts: Facts) -> None:
     files = planned(content, facts)
     tokens = content.get("tokens") or {}
-    assert ("/run/modemhub-device/tokens.json" in files) == (bool(tokens) or facts.adopted)
+    assert ("/run/modemhub-device/tokens.json" in files) == bool(tokens or facts.adopted)
     for token in tokens.values():
         assert not any(token["token"].encode() in file.content for file in files.values())
 
@@ -263,3 +264,9 @@ def test_the_hub_is_found_by_its_name(written: Path) -> None:
     assert "Type=_modemhub._tcp\nPort=8080\n" in service
     hub = tomllib.loads((written / "run/modemhub-device/modemhub.toml").read_text(encoding="utf-8"))
     assert hub["homeassistant"]["configuration_url"] == "https://texts.local:8080"
+
+
+def test_tokens_that_the_hub_has_are_not_given_again() -> None:
+    token = {"me": {"token": "0123456789abcdefghijklmnop", "scopes": ["send", "inbox"]}}
+    file = planned({"tokens": token}, Facts())["/run/modemhub-device/tokens.json"]
+    assert "/run/modemhub-device/tokens.json" not in planned({"tokens": token}, Facts(adopted=json.loads(file.content)))

@@ -43,7 +43,7 @@ export function Claim() {
     ${where && html`<p class="note">${sentence(where)}</p>`}
     <form onSubmit=${submit}>
       <${Field} id="claim" label="Claim token"
-        hint="It begins with mhc_ and stands in the file CLAIM.txt beside the hub's database, and on its screen when it starts.">
+        hint="It begins with mhc_ and stands in the file CLAIM.txt.">
         <input id="claim" autocomplete="off" autocapitalize="none" spellcheck=${false} required autofocus
           aria-describedby="claim-hint"
           value=${claim} onInput=${(event) => setClaim(event.currentTarget.value)} />
