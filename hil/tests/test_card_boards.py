@@ -272,6 +272,7 @@ async def test_the_very_image_starts_on_a_raspi3b(card: Path, long: bool, tmp_pa
             while line := await reader.readline():
                 text = line.decode(errors="backslashreplace").strip()
                 log.write(text + "\n")
+                log.flush()
                 serial.add(text)
         writer.close()
 
