@@ -126,11 +126,13 @@ async def still_there(device: CardMachine, texts: dict[str, str]) -> None:
 async def at_home(image: Path, place: Path) -> AsyncIterator[CardMachine]:
     """A device with a modem, committed and at rest."""
     device = CardMachine(image, place, settings=SETTINGS, words=WORDS, on=False)
-    async with device, Modems(place / "m", configuration=modem_in(device)):
-        await device.boot(within=UP)
-        await with_modem(device)
-        await proved(device)
-        yield device
+    async with device:
+        await device.power_on()
+        async with Modems(place / "m", configuration=modem_in(device)):
+            await device.ready(within=UP)
+            await with_modem(device)
+            await proved(device)
+            yield device
 
 
 async def came_back(device: CardMachine, slot: str, *, within: float) -> None:
