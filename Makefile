@@ -35,7 +35,7 @@ sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v
 
 # What builds the image, what runs it, and what builds and runs the guest.
 IMAGE_PACKAGES := mmdebstrap arch-test dpkg openssl
-CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools openssh-client device-tree-compiler mosquitto mosquitto-clients
+CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools dosfstools u-boot-tools openssh-client device-tree-compiler mosquitto mosquitto-clients
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
 .PHONY: help setup check test demo hil guest homeassistant deb image card mutants bench fuzz oracles lock clean

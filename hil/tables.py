@@ -28,6 +28,8 @@ TITLES: Final[Mapping[str, str]] = {
     "doctor": "modemhub doctor, in its own words",
     "card": "The SD image in QEMU, from its first start on",
     "cuts": "The image loses its power: seconds to the hub's answer, the moment, what became of the writes",
+    "updates": "Updates of the image: seconds to the new slot, to the commit, and back",
+    "interrupted": "Power cut while an update is installed: after which write, and what started afterwards",
     "idle": "What a device that has nothing to do writes to its card, for each hour",
 }
 """The tables, in the order in which they are shown."""

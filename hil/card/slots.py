@@ -14,6 +14,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from image.building import digest
 from image.update import bundle
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from hil.card.machine import CardMachine
 
-__all__ = ["SABOTAGE", "Slot", "bundled", "plugged", "stick", "tiny"]
+__all__ = ["SABOTAGE", "Slot", "bundled", "kept", "plugged", "stick", "tiny"]
 
 PORT: Final = "4"
 """Of the USB controller; the modems have the first ones."""
@@ -75,6 +76,17 @@ def bundled(root: Path, slot: Slot, out: Path, *, build: str = "hil") -> Path:
         return bundle.build(image, bundle.authority(environment={}), out)
     finally:
         image.unlink()
+
+
+def kept(root: Path, slot: Slot) -> Path:
+    """The same below ``bundles`` beside the image, made if it is not there."""
+    by = bundle.authority(environment={})
+    words = (slot.version, repr(sorted(slot.files.items())), str(root.stat().st_mtime_ns))
+    name = digest(by.keyring, *(word.encode() for word in words))
+    out = root.with_name("bundles") / name / f"modemhub-{slot.version}.raucb"
+    if not out.exists():
+        bundled(root, slot, out.with_suffix(".part")).rename(out)
+    return out
 
 
 def tiny(out: Path, version: str, *, by: bundle.Authority | None = None, compatible: str = bundle.COMPATIBLE) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hil.card import machine, tiny
-from hil.card.machine import CardMachine
+from hil.card.machine import CardMachine, Fat
 from hil.card.tiny import card, choice, chosen, kernel
 from image.building import Impossible
 
@@ -130,3 +130,31 @@ async def test_the_slot_that_boots_and_what_is_remembered(case: Case, tmp_path: 
         await running.ended()
         order, a, b = case.then
         assert chosen(running.card) == {"BOOT_ORDER": order, "BOOT_A_LEFT": a, "BOOT_B_LEFT": b}
+
+
+@pytest.mark.parametrize("text", [b"extra=hello=1 there\n", b"extra=hello=1 there\r\n", b"extra=hello=1 there"])
+async def test_words_of_the_fat_partition_are_added_to_the_kernels_line(text: bytes, tmp_path: Path) -> None:
+    """And nothing else of that file is taken."""
+    image = card(tmp_path / "image", a=A, b=None, sector=choice(BOOT_ORDER="A", BOOT_A_LEFT="3", BOOT_B_LEFT="0"))
+    Fat.of(image).write("boot-extra.txt", b"BOOT_ORDER=B\nsector=0\n" + text)
+    async with on(image, tmp_path) as running:
+        await running.power_on()
+        said = await running.says("kernel of A: ", within=WITHIN)
+        assert said.split()[-2:] == ["hello=1", "there"]
+        assert said.split()[-3] == "loglevel=4"
+        await running.ended()
+        assert chosen(running.card)["BOOT_A_LEFT"] == "2"
+
+
+async def test_a_card_on_which_nothing_can_be_loaded_is_tried_again_and_again(tmp_path: Path, long: bool) -> None:
+    image = card(tmp_path / "image", a=EMPTY, b=None, sector=choice(BOOT_ORDER="A B", BOOT_A_LEFT="c", BOOT_B_LEFT="3"))
+    async with on(image, tmp_path) as running:
+        await running.power_on()
+        gone = ["slot A", GONE_A, "slot B", GONE_B, ANEW]
+        await running.console.until(lambda _: told(running) == gone * 2, "both rounds", within=WITHIN)
+        if long:  # it waits for half a minute, as each round writes
+            await running.events.until(lambda all_: any(e["event"] == "RESET" for e in all_), "reset", within=WITHIN)
+            await running.console.until(lambda _: len(told(running)) == len(gone) * 4, "next start", within=WITHIN)
+        await running.qmp("quit")
+        await running.ended()
+        assert chosen(running.card) == {"BOOT_ORDER": "A B", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "3"}

@@ -12,15 +12,17 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from hil.card import machine
+from hil.card.cuts import drop
 from hil.card.house import SETTINGS, api, modem_in
 from hil.card.machine import CardMachine
-from hil.card.slots import SABOTAGE, Slot, bundled, plugged, stick, tiny
+from hil.card.slots import SABOTAGE, Slot, kept, plugged, stick, tiny
 from hil.rig import Modems
 from hil.rig.waiting import Overdue
 from image.update import bundle
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from hil.card.cuts import Entry
     from hil.conftest import NewRow
 
 pytestmark = pytest.mark.asyncio
@@ -43,6 +46,8 @@ INSTALLED: Final = 900.0
 TAKEN_BACK: Final = 1500.0
 """Seconds for a trial that fails, three starts at the worst, until the old hub answers."""
 AGAIN: Final = 3.0
+CHOICE: Final = 0x1000
+"""The sector of U-Boot's choice."""
 FRIEND: Final = "+447700900831"
 
 
@@ -57,16 +62,11 @@ def image(card: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(card: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes bundles of the card's slot, each once."""
-    place = tmp_path_factory.mktemp("bundles")
-    made: dict[tuple[str, str], Path] = {}
+def bundles(card: Path) -> Callable[..., Path]:
+    """Makes bundles of the card's slot; they stay beside the card, as each takes a minute."""
 
     def make(version: str, sabotage: str = "") -> Path:
-        if (version, sabotage) not in made:
-            slot = Slot(version, SABOTAGE.get(sabotage, {}))
-            made[version, sabotage] = bundled(card.with_name("root.ext4"), slot, place / f"modemhub-{version}.raucb")
-        return made[version, sabotage]
+        return kept(card.with_name("root.ext4"), Slot(version, SABOTAGE.get(sabotage, {})))
 
     return make
 
@@ -98,7 +98,8 @@ async def choice(device: CardMachine) -> dict[str, str]:
 
 async def proved(device: CardMachine) -> None:
     """Wait until the slot that runs is marked good."""
-    await until(lambda: device.shell("test -e /run/modemhub-device/proved && echo yes"), bool, "proof", within=UP)
+    over = "test -e /run/modemhub-device/proved && ! systemctl is-active --quiet modemhub-prove && echo yes"
+    await until(lambda: device.shell(over), bool, "proof", within=UP)
 
 
 async def with_modem(device: CardMachine) -> None:
@@ -249,41 +250,65 @@ async def test_every_sabotage_is_taken_back(
     columns["verdict"] = "passed"
 
 
-@pytest.mark.timeout(600 * (CUTS + 2))
+def moments(requests: list[Entry], begin: int, rng: random.Random) -> list[int]:
+    """After how many requests power is cut: around each write of the boot choice and of the record, and anywhere."""
+    choices = [n for n in range(begin, len(requests)) if requests[n].sector == CHOICE]
+    assert len(choices) >= 4, "RAUC takes the slot out with two writes, and puts it in front with two"
+    near = sorted({n + step for n in choices for step in (0, 1)} | {len(requests)})
+    rest = rng.sample(range(begin, len(requests)), max(0, CUTS - len(near)))
+    return sorted({*near[:CUTS], *rest})
+
+
+@pytest.mark.timeout(600 * (CUTS + 4))
 async def test_power_cut_while_it_is_installed_boots_old_or_new(
     image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow, *, long: bool
 ) -> None:
+    """One installation is recorded write by write; cards as cuts may have left them are made of that, and started."""
     if not long:
-        pytest.skip(f"{CUTS} power cuts take an hour: --long")
+        pytest.skip(f"{CUTS} starts after power cuts take an hour: --long")
     new = bundles("90.0.1")
     rng = random.Random(SEED)
-    length = 60.0
-    for number in range(CUTS):
-        columns = row("cut installations", round=f"{number:02d}")
-        place = tmp_path / str(number)
-        place.mkdir()
-        async with CardMachine(image, place, settings=SETTINGS, words=WORDS, usb=0) as device:
-            await proved(device)
-            texts = {await taken(device, "kept"): "kept"}
-            await device.ssh(["sh", "-c", "cat > /data/updates/x.raucb"], stdin=new.read_bytes(), within=INSTALLED)
-            began = time.monotonic()
-            await device.shell("systemd-run --no-block modemhub-device update install /data/updates/x.raucb")
-            if number == 0:  # the whole of it, to know how long it takes; power is cut at the reboot
-                await device.restarted("modemhub: slot B (", within=INSTALLED)
-                length = time.monotonic() - began
-            else:
-                await asyncio.sleep(rng.uniform(0, length * 1.2))
-            columns["cut after"] = time.monotonic() - began
-            loss = await device.cut(f"{SEED}/{number}")
-            columns["writes"] = str(loss)
-            await device.boot(within=UP)
-            await proved(device)
-            told = await report(device)
-            columns |= {"runs": told["version"], "record": told["last"] and told["last"]["state"]}
-            if told["version"] == "90.0.1":
-                assert told["last"]["state"] == "committed"
-            else:
-                assert told["slot"] == "A"
-                assert told["last"] is None or told["last"]["state"] in {"interrupted", "rolled_back"}
-            await still_there(device, texts)
-        columns["verdict"] = "passed"
+    async with CardMachine(image, tmp_path, settings=SETTINGS, words=WORDS, usb=0) as device:
+        await proved(device)
+        texts = {await taken(device, "kept"): "kept"}
+        await device.ssh(["sh", "-c", "cat > /data/updates/x.raucb"], stdin=new.read_bytes(), within=INSTALLED)
+        await device.ssh(["systemctl", "poweroff"], check=False)
+        await device.ended(within=UP)
+        await device.boot(within=UP)
+        await proved(device)
+        begin = len(device.disk.requests())
+        await device.shell("systemd-run --no-block modemhub-device update install /data/updates/x.raucb")
+        await device.restarted("modemhub: slot B (", within=INSTALLED)
+        assert device.qemu.child is not None
+        drop(device.qemu.child.pid)
+        await device.qemu.stop()
+        requests = device.disk.requests()
+        whole = range(device.card.stat().st_size)
+        for number, moment in enumerate(moments(requests, begin, rng)):
+            columns = row(
+                "cut installations", round=f"{number:02d}", moment=f"{moment - begin} of {len(requests) - begin}"
+            )
+            place = tmp_path / str(number)
+            place.mkdir()
+            for name in ("key", "key.pub"):
+                shutil.copy(tmp_path / name, place / name)
+            cut = place / "cut.img"
+            columns["writes"] = str(
+                await asyncio.to_thread(device.disk.after, moment, f"{SEED}/{number}", part=whole, copy=cut)
+            )
+            async with CardMachine(cut, place, size=None, usb=0, on=False) as again:
+                cut.unlink()
+                await again.boot(within=UP)
+                await proved(again)
+                told = await report(again)
+                state = told["last"] and told["last"]["state"]
+                columns |= {"runs": told["version"], "record": state}
+                if told["version"] == "90.0.1":
+                    assert (told["slot"], state) == ("B", "committed")
+                else:
+                    assert told["slot"] == "A"
+                    assert state in {None, "interrupted"}
+                await still_there(again, texts)
+            columns["verdict"] = "passed"
+            with (tmp_path / "cuts.log").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(columns) + "\n")

@@ -201,7 +201,7 @@ def _wifi(root: Path, beside: Path) -> None:
 def _no_state(root: Path) -> None:
     """Take out what belongs to one machine, or to the hour of the build."""
     for file in (
-        "etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id", "var/cache/ldconfig/aux-cache", "etc/.pwd.lock",
+        "var/lib/dbus/machine-id", "var/cache/ldconfig/aux-cache", "etc/.pwd.lock",
         "var/lib/systemd/random-seed", "var/lib/systemd/catalog/database",
     ):  # fmt: skip
         (root / file).unlink(missing_ok=True)

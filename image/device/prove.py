@@ -217,13 +217,14 @@ def _settle(system: System) -> None:
     until = system.monotonic() + min(SETTLED_SECONDS, limits_of(system).proof or SETTLED_SECONDS)
     while not (hub := system.hub()).active and not hub.failed and system.monotonic() < until:
         system.sleep(EVERY_SECONDS)
-    _proved(system)
     try:
         system.mark("good", "booted")
     except Failed as failed:
         # RAUC keeps its state on the data partition; without one, the attempts are given back all the same
         say(f"prove: {failed}")
         system.refill()
+    finally:
+        _proved(system)
 
 
 def _proved(system: System) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.device.judges import nft_takes, tool
 
 OVERLAY = Path(__file__).resolve().parents[2] / "image" / "card" / "overlay"
 UNITS = OVERLAY / "usr/lib/systemd/system"
@@ -16,13 +17,6 @@ OURS = sorted(
     for path in UNITS.glob("modemhub-*")
     if "prove" not in path.name and "update" not in path.name and path.is_file()
 )
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
@@ -77,20 +71,7 @@ def test_sshd_lets_keys_in_and_nobody_else(tmp_path: Path) -> None:
 
 
 def test_nft_takes_the_rules_of_last_resort() -> None:
-    argv: list[str | Path] = [
-        tool("unshare"),
-        "--net",
-        "--user",
-        "--map-root-user",
-        tool("nft"),
-        "-c",
-        "-f",
-        OVERLAY / "etc/nftables.conf",
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if "unshare failed" in done.stderr:
-        pytest.skip(f"no namespaces here: {done.stderr.strip()}")
-    assert (done.returncode, done.stderr) == (0, "")
+    nft_takes(OVERLAY / "etc/nftables.conf")
 
 
 def test_the_last_partition_grows_once(tmp_path: Path) -> None:

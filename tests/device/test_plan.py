@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from appliance.settings import Settings
 from image.device.plan import Facts, File, merged, plan, ports
 from image.device.settings import check, split
 from image.device.shape import Device
+from tests.device.judges import nft_takes, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +121,7 @@ def reached(listen: str) -> int | None:
 @given(CONTENT, FACTS)
 def test_the_open_ports_are_those_of_the_settings(content: dict[str, Any], facts: Facts) -> None:
     wanted = set()
-    if (port := reached(content.get("http", {}).get("listen", "0.0.0.0:8080"))) is not None:
+    if (port := reached(content.get("http", {}).get("listen", "[::]:8080"))) is not None:
         wanted.add(port)
     if content.get("system", {}).get("ssh_keys") and facts.host_keys:
         wanted.add(22)
@@ -211,30 +211,10 @@ def written(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tool(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/lib/systemd:/usr/lib/systemd")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 @pytest.mark.parametrize("claimed", [False, True])
 def test_nft_takes_the_ruleset(tmp_path: Path, *, claimed: bool) -> None:
     write(planned(WHOLE, Facts(claimed=claimed, broker_password="x" * 24)), tmp_path)
-    argv: list[str | Path] = [
-        tool("unshare"),
-        "--net",
-        "--user",
-        "--map-root-user",
-        tool("nft"),
-        "-c",
-        "-f",
-        tmp_path / "run/nftables.conf",
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if "unshare failed" in done.stderr:
-        pytest.skip(f"no namespaces here: {done.stderr.strip()}")
-    assert (done.returncode, done.stderr) == (0, "")
+    nft_takes(tmp_path / "run/nftables.conf")
 
 
 @pytest.mark.parametrize(
