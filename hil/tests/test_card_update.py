@@ -126,11 +126,13 @@ async def still_there(device: CardMachine, texts: dict[str, str]) -> None:
 async def at_home(image: Path, place: Path) -> AsyncIterator[CardMachine]:
     """A device with a modem, committed and at rest."""
     device = CardMachine(image, place, settings=SETTINGS, words=WORDS, on=False)
-    async with device, Modems(place / "m", configuration=modem_in(device)):
-        await device.boot(within=UP)
-        await with_modem(device)
-        await proved(device)
-        yield device
+    async with device:
+        await device.power_on()
+        async with Modems(place / "m", configuration=modem_in(device)):
+            await device.ready(within=UP)
+            await with_modem(device)
+            await proved(device)
+            yield device
 
 
 async def came_back(device: CardMachine, slot: str, *, within: float) -> None:
@@ -286,7 +288,7 @@ async def test_power_cut_while_it_is_installed_boots_old_or_new(
         whole = range(device.card.stat().st_size)
         for number, moment in enumerate(moments(requests, begin, rng)):
             columns = row(
-                "cut installations", round=f"{number:02d}", moment=f"{moment - begin} of {len(requests) - begin}"
+                "interrupted", round=f"{number:02d}", moment=f"{moment - begin} of {len(requests) - begin}"
             )
             place = tmp_path / str(number)
             place.mkdir()

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb.set_defaults(do=do)
     words = sys.argv[1:] if arguments is None else arguments
     for name in ELSEWHERE:
-        if not any(word in verbs.choices for word in words):  # as they are not cheap
+        if not set(words[:1]) & set(verbs.choices):  # as they are not cheap; `update status` is no `status`
             importlib.import_module(f".{name}", __package__).add_verb(verbs)
     given = parser.parse_args(arguments)
     prefix = "" if "JOURNAL_STREAM" in os.environ else "%(levelname)s "
