@@ -347,11 +347,23 @@ def _boot(fresh: Path, beside: Path, notice: str, *, epoch: int, log: Path) -> N
     shutil.copy(HERE / "config.txt", tree / "config.txt")
     for source in sorted((HERE / "devicetree").glob("*.dts")):
         target = tree / "overlays" / f"{source.stem}.dtbo"
-        argv = ["dtc", "-@", "-q", "-I", "dts", "-O", "dtb", "-o", target, source]
+        argv: list[str | Path] = ["dtc", "-@", "-q", "-I", "dts", "-O", "dtb", "-o", target, source]
         debian.in_tools(argv, binds=[fresh, HERE], log=log)
-    script = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "modemhub", "-d", HERE / "boot.cmd"]
+    script: list[str | Path] = [
+        "mkimage",
+        "-A",
+        "arm64",
+        "-T",
+        "script",
+        "-C",
+        "none",
+        "-n",
+        "modemhub",
+        "-d",
+        HERE / "boot.cmd",
+    ]
     debian.in_tools([*script, tree / "boot.scr"], binds=[fresh, HERE], log=log, SOURCE_DATE_EPOCH=str(epoch))
-    environment = ["mkenvimage", "-s", "0x4000", "-o", tree / "uboot.env", HERE / "uboot-env.txt"]
+    environment: list[str | Path] = ["mkenvimage", "-s", "0x4000", "-o", tree / "uboot.env", HERE / "uboot-env.txt"]
     debian.in_tools(environment, binds=[fresh, HERE], log=log)
     text = (HERE / "modemhub.toml").read_text(encoding="utf-8")
     (tree / "modemhub.toml").write_text(text, encoding="utf-8", newline="\r\n")  # read in Windows' editor
@@ -359,7 +371,7 @@ def _boot(fresh: Path, beside: Path, notice: str, *, epoch: int, log: Path) -> N
     fat = fresh / "boot.vfat"
     with fat.open("wb") as file:
         file.truncate(BOOT_SIZE)
-    mkfs = ["mkfs.vfat", "--invariant", "-F", "32", "-n", "MODEMHUB", "-i", f"{SIGNATURE:08x}", fat]
+    mkfs: list[str | Path] = ["mkfs.vfat", "--invariant", "-F", "32", "-n", "MODEMHUB", "-i", f"{SIGNATURE:08x}", fat]
     debian.in_tools(mkfs, binds=[fresh], log=log, SOURCE_DATE_EPOCH=str(epoch))
     files = sorted(tree.iterdir())
     debian.in_tools(
@@ -403,7 +415,14 @@ def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package]
         places = {place.name: place for place in sorted(beside.iterdir())}
         _boot(fresh, beside, sbom.notice(root, packages, version=version, beside=places), epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")
-        mkenvimage = ["mkenvimage", "-s", str(CHOICE_SIZE), "-o", fresh / "choice.bin", fresh / "choice.txt"]
+        mkenvimage: list[str | Path] = [
+            "mkenvimage",
+            "-s",
+            str(CHOICE_SIZE),
+            "-o",
+            fresh / "choice.bin",
+            fresh / "choice.txt",
+        ]
         debian.in_tools(mkenvimage, binds=[fresh], log=log)
         (fresh / "genimage.cfg").write_text(_genimage(), encoding="utf-8")
         (fresh / "nothing").mkdir()
