@@ -287,9 +287,7 @@ async def test_power_cut_while_it_is_installed_boots_old_or_new(
         requests = device.disk.requests()
         whole = range(device.card.stat().st_size)
         for number, moment in enumerate(moments(requests, begin, rng)):
-            columns = row(
-                "interrupted", round=f"{number:02d}", moment=f"{moment - begin} of {len(requests) - begin}"
-            )
+            columns = row("interrupted", round=f"{number:02d}", moment=f"{moment - begin} of {len(requests) - begin}")
             place = tmp_path / str(number)
             place.mkdir()
             for name in ("key", "key.pub"):
