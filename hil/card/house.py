@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hil.card.machine import SSH_KEY
 from hil.rig import Api
 from hil.rig.mqtt import Client
+from hil.rig.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from hil.card.machine import CardMachine
@@ -30,7 +31,7 @@ scopes = ["admin"]
 
 [broker.accounts.{ACCOUNT}]
 password = "{PASSWORD}"
-roles = ["send"]
+roles = ["send", "status"]
 
 [policy]
 allowed_destinations = ["home"]
@@ -63,10 +64,10 @@ class Sender(Client):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        await self.subscribe("modemhub/response")
+        await self.subscribe("modemhub/response", "modemhub/health")
         return self
 
-    async def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, command: dict[str, Any], *, within: float = PATIENCE) -> dict[str, Any]:
         """The hub's answer; the command's ``id`` is its transaction too.
 
         Raises:
@@ -80,4 +81,4 @@ class Sender(Client):
             told = (each.json for each in self.heard.items[before:] if each.topic == "modemhub/response")
             return next((each for each in told if each.get("transaction") == command["id"]), None)
 
-        return await self.heard.until(answer, f"answer to {command['id']}")
+        return await self.heard.until(answer, f"answer to {command['id']}", within=within)

@@ -259,8 +259,9 @@ async def test_the_very_image_starts_on_a_raspi3b(card: Path, long: bool, tmp_pa
     assert await copied.ended(within=WITHIN) == 0
     os.truncate(image, 4 << 30)  # this machine takes powers of two only
     fat = Fat.of(image)
-    # QEMU has no timer behind this watchdog: armed, it resets at once
-    fat.write("boot-extra.txt", b"extra=console=ttyAMA0,115200 modprobe.blacklist=bcm2835_wdt\n")
+    # QEMU has no timer behind this watchdog: armed, it resets at once. Four emulated processors take minutes for udev.
+    words = "console=ttyAMA0,115200 modprobe.blacklist=bcm2835_wdt systemd.default_device_timeout_sec=900"
+    fat.write("boot-extra.txt", f"extra={words}\n".encode())
     for name in ("u-boot.bin", "bcm2837-rpi-3-b.dtb", *(f"overlays/{each}.dtbo" for each in OVERLAYS)):
         (tmp_path / Path(name).name).write_bytes(fat.read(name))
     tree = laid(tmp_path, "bcm2837-rpi-3-b.dtb").file
@@ -287,9 +288,8 @@ async def test_the_very_image_starts_on_a_raspi3b(card: Path, long: bool, tmp_pa
         await serial.until(lambda lines: any(re.search(pattern, line) for line in lines), pattern, within=1500)
 
     try:
-        await says("3f201000.serial: ttyAMA0")
-        await says("EXT4-fs .*mounted filesystem")
         await says("Finished.*modemhub-device.service")
+        await says("Started.*modemhub.service")  # without any network
         await says("Reached target.*multi-user.target")
     finally:
         await board.kill()
