@@ -61,7 +61,7 @@ __all__ = [
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 HERE: Final = Path(__file__).resolve().parent
-CACHE: Final = ROOT / ".cache" / "debian"
+CACHE: Final = (ROOT / ".cache").resolve() / "debian"
 FORMAT: Final = "1"
 """Counts the changes of this file that change what it builds."""
 RELEASE: Final = "trixie"

@@ -42,7 +42,7 @@ __all__ = ["BOARD", "Card", "build"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
-CACHE: Final = ROOT / ".cache" / "image"
+CACHE: Final = (ROOT / ".cache").resolve() / "image"
 DIST: Final = ROOT / "dist"
 FORMAT: Final = "1"
 """Counts the changes of this file that change the base; the quicker stages depend on all of it."""
@@ -341,6 +341,8 @@ def _boot(fresh: Path, beside: Path, notice: str, *, epoch: int, log: Path) -> N
     (trees,) = beside.glob("linux-image-*/usr/lib/linux-image-*/broadcom")
     for name in TREES:
         shutil.copy(trees / name, tree / name)
+    # should the firmware know no upstream name for this one
+    shutil.copy(tree / "bcm2837-rpi-zero-2-w.dtb", tree / "bcm2710-rpi-zero-2-w.dtb")
     shutil.copy(beside / "u-boot-rpi/usr/lib/u-boot/rpi_arm64/u-boot.bin", tree / "u-boot.bin")
     firmware_licence = (firmware / "usr/share/doc/raspi-firmware/copyright").read_text(encoding="utf-8")
     (tree / "LICENCES.txt").write_text(f"{notice}\n\n{firmware_licence}", encoding="utf-8", newline="\r\n")
