@@ -160,7 +160,7 @@ def test_one_broken_part_keeps_nobody_from_the_console(place: Place, machine: Ma
     rules = text(place, "/run/nftables.conf") or ""
     assert "8080" in rules
     assert ("22" in rules) == (broken != "ssh-keygen")
-    assert "0.0.0.0:8080" in (text(place, "/run/modemhub-device/modemhub.toml") or "")
+    assert "[::]:8080" in (text(place, "/run/modemhub-device/modemhub.toml") or "")
     assert text(place, "/run/systemd/network/20-modemhub-wired.network") is not None
     if broken in {"ssh-keygen", "broker", "hostname"}:
         assert (place.fat / FILE).exists()

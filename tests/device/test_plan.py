@@ -121,7 +121,7 @@ def reached(listen: str) -> int | None:
 @given(CONTENT, FACTS)
 def test_the_open_ports_are_those_of_the_settings(content: dict[str, Any], facts: Facts) -> None:
     wanted = set()
-    if (port := reached(content.get("http", {}).get("listen", "0.0.0.0:8080"))) is not None:
+    if (port := reached(content.get("http", {}).get("listen", "[::]:8080"))) is not None:
         wanted.add(port)
     if content.get("system", {}).get("ssh_keys") and facts.host_keys:
         wanted.add(22)
