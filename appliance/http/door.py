@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 wire = logging.getLogger("appliance.http.wire")
 wire.addFilter(lambda record: not _is_no_http(record))
 
+BACKLOG = 128
+"""Connections that wait to be accepted: aiohttp's own."""
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that are counted by their name."""
 
@@ -141,7 +144,7 @@ class HttpDoor:
             host, port = self._settings.address
             tls = await asyncio.to_thread(self._tls) if self._settings.encrypted else None
             try:
-                await web.TCPSite(runner, host, port, ssl_context=tls).start()
+                await _site(runner, host, port, tls).start()
             except OSError as error:
                 why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error
                 raise SettingsError(f"http.listen: {self._settings.listen} cannot be listened on: {why}") from error
@@ -284,6 +287,14 @@ class HttpDoor:
             yield
         finally:
             self.streams -= 1
+
+
+def _site(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> web.BaseSite:
+    """The listener; ``[::]`` hears every address, where asyncio by itself would make it IPv6 alone."""
+    if host != "::" or not socket.has_dualstack_ipv6():
+        return web.TCPSite(runner, host, port, ssl_context=tls)
+    both = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
+    return web.SockSite(runner, both, ssl_context=tls, backlog=BACKLOG)
 
 
 def _is_no_http(record: logging.LogRecord) -> bool:

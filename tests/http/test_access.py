@@ -9,6 +9,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from appliance.errors import SettingsError
@@ -18,6 +19,7 @@ from appliance.http.routes import ROUTES, Route
 from appliance.hub import Claim
 from appliance.store import tokens
 from tests.http.visitors import TO, Visitors, front
+from tests.mqtt.house import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -301,6 +303,15 @@ async def test_a_revoked_token_stops_working(visitors: Visitors) -> None:
     await visitors.home.journal.write(tokens.revoke, name="gone")
     visitors.time.pass_by(2)
     assert (await visitors.call("GET", "/api/v1/modems", token=token)).problem() == (401, "unauthorized")
+
+
+async def test_every_address_is_ipv4_too(home: House) -> None:
+    door = HttpDoor(home.hub, HttpSettings(listen="[::]:0"))
+    async with opened(door), aiohttp.ClientSession() as session:
+        await door.ready.wait()
+        for host in ("127.0.0.1", "[::1]"):
+            async with session.get(f"http://{host}:{door.address[1]}/healthz") as answer:
+                assert answer.status == 200
 
 
 async def test_an_address_in_use_ends_the_door(home: House) -> None:
