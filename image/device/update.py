@@ -63,6 +63,10 @@ class Refused(Exception):
     """It is not installed, and why, for people."""
 
 
+class Pulled(Exception):
+    """The stick is not there any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """When automatic updates begin, in minutes of the local day."""
@@ -358,6 +362,8 @@ def _last_line(text: str) -> str:
 @contextlib.contextmanager
 def _mounted(system: System, partition: Path) -> Iterator[Path]:
     """A partition, read-only, where nothing of it is run."""
+    if not partition.exists():
+        raise Pulled
     place = system.place.run / "stick" / partition.name
     place.mkdir(parents=True, exist_ok=True)
     done = system.run(["mount", "-o", "ro,nosuid,nodev,noexec", str(partition), str(place)], RAUC_SECONDS)
@@ -408,7 +414,10 @@ def _check(updater: Updater, given: argparse.Namespace) -> str:
 
 
 def _stick(updater: Updater, given: argparse.Namespace) -> str:
-    return updater.stick(given.device)
+    try:
+        return updater.stick(given.device)
+    except Pulled:
+        return f"{given.device} is not there any more"
 
 
 def _status(given: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image.device import download
+from image.device.__main__ import main
 from image.device.download import Index, NotFetched, Web
 from image.device.release import Manifest, Running, Version, refusal
 from image.device.rim import write
@@ -537,3 +538,12 @@ def test_the_report_says_where_an_update_stands(world: World) -> None:
 def test_only_one_at_a_time(world: World) -> None:
     with world.updater.alone(), pytest.raises(Refused, match="another update"), world.updater.alone():
         pass
+
+
+def test_a_stick_that_was_pulled_meanwhile_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = World(tmp_path, slots={"A": OLD})
+    made.boot()
+    cmdline = made.place.at("/proc/cmdline")
+    cmdline.write_text(cmdline.read_text() + " modemhub.prove=0")
+    assert main(["--root", str(tmp_path), "update", "stick", "/dev/none-such"]) == 0
+    assert "not there any more" in capsys.readouterr().out
