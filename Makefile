@@ -83,7 +83,7 @@ image: $(uv) ## the SD image for Raspberry Pi and its update bundle, below dist/
 
 card: setup ## the very SD image in QEMU: boots, sends and receives, updates, loses its power (ARGS=--long for all of it)
 	@.ci/debian-packages $(CARD_PACKAGES)
-	$(run) -m pytest --card "$$($(run) -m image.card --only --moved)" hil/tests/test_card*.py $(ARGS)
+	card=$$($(run) -m image.card --only --moved) && $(run) -m pytest --card "$$card" hil/tests/test_card*.py $(ARGS)
 
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
