@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -155,14 +156,14 @@ def test_the_device_trusts_what_was_built_and_reads_what_it_is(root: Path, tmp_p
     assert said["update"] == {"compatible": COMPATIBLE, "version": "0.2.0", "build": "abc"}
     assert said["bundle"]["format"] == "verity"
     assert len(said["manifest-hash"]) == 64
-    # what the handler reads from its environment is what our own command reads
+    # what RAUC 1.13 tells its handlers, which is what is below "meta", is what our own command reads
     shell = tmp_path / "out/words"
     script = f"rauc --conf={file.with_suffix('.conf')} info --output-format=shell {file} > {shell}"
     debian.in_tools(["sh", "-c", script], binds=[file.parent, by.trusted.parent], log=tmp_path / "log")
-    words = dict(re.findall(r"^(RAUC_\w+)='(.*)'$", shell.read_text(), re.MULTILINE))
+    words = dict(re.findall(r"^(RAUC_META_\w+)='(.*)'$", shell.read_text(), re.MULTILINE))
     told = manifest_of(words)
     assert (told.compatible, told.version, told.build) == (COMPATIBLE, "0.2.0", "abc")
-    assert told.digest == said["manifest-hash"]
+    assert said["images"][0]["checksum"] == hashlib.sha256(root.read_bytes()).hexdigest()
     assert str(told.readable_by) == said["meta"]["modemhub"]["readable-by"]
     index = json.loads(announce(file, version="0.2.0").read_text())
     assert index["url"] == "b.raucb"

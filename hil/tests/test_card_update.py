@@ -163,6 +163,7 @@ async def test_a_good_update_is_kept_a_bad_one_is_taken_back_and_nothing_is_lost
             )
             columns["committed after"] = time.monotonic() - began
             assert (told["version"], told["slot"]) == ("90.0.1", "B")
+            assert len(told["last"]["bundle"]) == 64
             assert told["last"]["before"] == {"active": True, "answers": True, "ready": 1}
             # the stick is still there, and does nothing
             log = "journalctl -b -u 'modemhub-stick@*' -o cat"
@@ -198,8 +199,11 @@ async def test_what_is_not_ours_is_refused_and_nothing_is_written(
     stranger = bundle.development(tmp_path_factory.mktemp("stranger"))
     wrong = {
         "stranger": (tiny(tmp_path / "stranger.raucb", "90.0.1", by=stranger), "signature verification failed"),
-        "board": (tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"), "another board"),
-        "older": (tiny(tmp_path / "older.raucb", "0.0.1"), "older"),
+        "board": (
+            tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"),
+            "it is for another board: modemhub-toaster",
+        ),
+        "older": (tiny(tmp_path / "older.raucb", "0.0.1"), "it is older: version 0.0.1"),
         "unsigned": (tmp_path / "unsigned.raucb", "ignature"),
     }
     octets = bytearray(tiny(tmp_path / "changed.raucb", "90.0.1").read_bytes())
@@ -218,6 +222,9 @@ async def test_what_is_not_ours_is_refused_and_nothing_is_written(
             )
             assert (ours.code, raucs.code) == (1, 1), f"{name}: {ours} {raucs}"
             assert why in ours.err, f"{name}: {ours}"
+            # RAUC's own log says that it was for the same reason, and not for another
+            log = await device.shell("journalctl -b -u rauc -o cat -n 12")
+            assert why in log, f"{name}: {log}"
         assert await choice(device) == before
         assert (await report(device))["last"] is None
         # the other slot of a fresh card is empty, and still is

@@ -65,7 +65,7 @@ class Manifest:
     version: str
     build: str
     digest: str = ""
-    """RAUC's hash of the manifest; the manifest has the root hash of all that the bundle holds."""
+    """SHA-256 of the image in it: which one it is."""
     readable_by: int = 0
     """The oldest schema whose hub reads the journal that this one's hub writes; 0: it does not say."""
 

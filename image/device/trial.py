@@ -94,7 +94,7 @@ class Trial:
     from_version: str
     build: str = ""
     bundle: str = ""
-    """RAUC's hash of the bundle's manifest."""
+    """SHA-256 of the image in the bundle."""
     boot_id: str = ""
     """Of the boot in which it was installed."""
     at: str = ""

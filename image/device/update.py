@@ -88,15 +88,15 @@ def timer(window: str) -> str:
     return f"[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}:00\nRandomizedDelaySec={asked.length}min\n"
 
 
-def manifest_of(words: Mapping[str, str]) -> Manifest:
-    """The manifest as RAUC tells it to its handlers and as ``rauc info --output-format=shell`` prints it."""
-    readable = words.get("RAUC_META_MODEMHUB_READABLE_BY", "")
+def manifest_of(words: Mapping[str, str], *, digest: str = "") -> Manifest:
+    """The manifest as RAUC tells it to its handlers; 1.13 gives them what is below ``meta`` alone."""
+
+    def told(name: str) -> str:
+        return words.get(f"RAUC_META_MODEMHUB_{name}", "")
+
+    readable = told("READABLE_BY")
     return Manifest(
-        words.get("RAUC_MF_COMPATIBLE", ""),
-        words.get("RAUC_MF_VERSION", ""),
-        words.get("RAUC_MF_BUILD", ""),
-        words.get("RAUC_MF_HASH", ""),
-        int(readable) if readable.isdigit() else 0,
+        told("COMPATIBLE"), told("VERSION"), told("BUILD"), digest, int(readable) if readable.isdigit() else 0
     )
 
 
@@ -146,10 +146,10 @@ class Updater:
                 str(update["compatible"]),
                 str(update.get("version") or ""),
                 str(update.get("build") or ""),
-                str(words.get("manifest-hash", "")),
+                str(words["images"][0]["checksum"]),
                 int(readable) if readable.isdigit() else 0,
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise Refused(f"{bundle.name}: RAUC's answer is not understood: {error}") from error
 
     # --------------------------------------------------------------------------------------------- RAUC's handlers
@@ -160,13 +160,12 @@ class Updater:
         Raises:
             Refused: RAUC ends the installation.
         """
-        bundle = manifest_of(words)
+        numbers = words.get("RAUC_TARGET_SLOTS", "").split()
+        bundle = manifest_of(words, digest=words.get(f"RAUC_IMAGE_DIGEST_{numbers[0]}", "") if numbers else "")
         if why := self.refusal(bundle):
             raise Refused(f"version {bundle.version} is refused: {why}")
         here = self.system.slot
-        targets = {
-            words.get(f"RAUC_SLOT_BOOTNAME_{number}", "") for number in words.get("RAUC_TARGET_SLOTS", "").split()
-        }
+        targets = {words.get(f"RAUC_SLOT_BOOTNAME_{number}", "") for number in numbers}
         if len(targets) != 1 or here in targets or "" in targets:
             raise Refused(f"RAUC would write the slots {sorted(targets)}, and slot {here} runs")
         (target,) = targets
@@ -349,7 +348,8 @@ def words_of(report: Mapping[str, Any]) -> str:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("LastError: ") if lines else "it does not say why"
+    errors = [line for line in lines if line.startswith("LastError: ")]
+    return (errors or lines)[-1].removeprefix("LastError: ") if lines else "it does not say why"
 
 
 # --------------------------------------------------------------------------------------------------------- verbs

@@ -188,7 +188,7 @@ def schemas(directory: Path = SCHEMA) -> tuple[int, int]:
 
 
 def manifest(*, version: str, build: str, compatible: str = COMPATIBLE, schema: tuple[int, int]) -> str:
-    """The bundle's manifest; RAUC adds the digests."""
+    """The bundle's manifest; RAUC adds the digests. RAUC 1.13 tells handlers what is below ``meta`` alone."""
     newest, readable = schema
     return f"""[update]
 compatible={compatible}
@@ -202,6 +202,9 @@ format=verity
 filename=rootfs.ext4
 
 [meta.modemhub]
+compatible={compatible}
+version={version}
+build={build}
 schema={newest}
 readable-by={readable}
 """

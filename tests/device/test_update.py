@@ -139,7 +139,7 @@ def test_raucs_handler_refuses_too_whoever_asked(world: World, release: Release)
 
 def test_rauc_that_would_write_the_running_slot_is_stopped(world: World) -> None:
     words = {
-        "RAUC_MF_COMPATIBLE": COMPATIBLE, "RAUC_MF_VERSION": "0.2.0", "RAUC_TARGET_SLOTS": "1",
+        "RAUC_META_MODEMHUB_COMPATIBLE": COMPATIBLE, "RAUC_META_MODEMHUB_VERSION": "0.2.0", "RAUC_TARGET_SLOTS": "1",
         "RAUC_SLOT_BOOTNAME_1": "A",
     }  # fmt: skip
     with pytest.raises(Refused, match="slot A runs"):

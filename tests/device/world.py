@@ -203,7 +203,7 @@ class World:
             return 1, "", "rauc-Message: Reading bundle\nsignature verification failed: self-signed certificate\n"
         words = {
             "update": {"version": bundle.version, "compatible": bundle.compatible, "build": bundle.build},
-            "manifest-hash": bundle.digest,
+            "images": [{"checksum": bundle.digest}],
             "meta": {"modemhub": {"readable-by": str(bundle.readable_by)}},
         }
         return 0, json.dumps(words), ""
@@ -214,8 +214,9 @@ class World:
             return 1, "LastError: signature verification failed"
         target = "B" if self.booted == "A" else "A"
         words = {
-            "RAUC_MF_COMPATIBLE": bundle.compatible, "RAUC_MF_VERSION": bundle.version, "RAUC_MF_BUILD": bundle.build,
-            "RAUC_MF_HASH": bundle.digest, "RAUC_META_MODEMHUB_READABLE_BY": str(bundle.readable_by),
+            "RAUC_META_MODEMHUB_COMPATIBLE": bundle.compatible, "RAUC_META_MODEMHUB_VERSION": bundle.version,
+            "RAUC_META_MODEMHUB_BUILD": bundle.build, "RAUC_IMAGE_DIGEST_2": bundle.digest,
+            "RAUC_META_MODEMHUB_READABLE_BY": str(bundle.readable_by),
             "RAUC_TARGET_SLOTS": "2", "RAUC_SLOT_BOOTNAME_1": self.booted, "RAUC_SLOT_BOOTNAME_2": target,
         }  # fmt: skip
         try:
