@@ -36,6 +36,7 @@ sync = $(uv) sync $$(test -t 2 || echo --quiet) --locked --python "$$(command -v
 # What builds the image, what runs it, and what builds and runs the guest.
 IMAGE_PACKAGES := mmdebstrap arch-test dpkg openssl
 CARD_PACKAGES := $(IMAGE_PACKAGES) qemu-system-arm qemu-utils mtools dosfstools u-boot-tools openssh-client device-tree-compiler mosquitto mosquitto-clients
+CARD_TESTS := hil/tests/test_card*.py
 GUEST_PACKAGES := mmdebstrap arch-test qemu-system-arm qemu-utils mosquitto
 
 .PHONY: help setup check test demo hil guest homeassistant deb image card mutants bench fuzz oracles lock clean
@@ -83,7 +84,7 @@ image: $(uv) ## the SD image for Raspberry Pi and its update bundle, below dist/
 
 card: setup ## the very SD image in QEMU: boots, sends and receives, updates, loses its power (ARGS=--long for all of it)
 	@.ci/debian-packages $(CARD_PACKAGES)
-	$(run) -m pytest --card "$$($(run) -m image.card --only --moved)" hil/tests/test_card*.py $(ARGS)
+	card=$$($(run) -m image.card --only --moved) && $(run) -m pytest --card "$$card" $(CARD_TESTS) $(ARGS)
 
 mutants: setup ## break the hub one law at a time and see the tests turn red (ARGS="a word of a mutant's name")
 	@.ci/debian-packages $(DEBIAN_PACKAGES)
