@@ -14,8 +14,8 @@ Theory of operation. Stages, each in a directory of its own that appears whole o
     root-…   base, the hub's package for arm64, the device tool, ``overlay/``; every date clamped to the commit's
     card-…   root as ext4, the FAT and data partitions, and genimage's sum of them
 
-A change of the hub costs the last two, a minute. The layout of the disk is told by ``layout`` and by ``genimage.cfg``
-made of it; ``boot.cmd`` and ``overlay/`` know the same numbers.
+A change of the hub costs the last two, a minute. The layout of the disk is that of the constants here;
+``boot.cmd`` and ``overlay/`` know the same numbers.
 
 ``python -m image.card`` builds all; see ``--help``.
 """
@@ -85,8 +85,6 @@ TREES: Final = (
     "bcm2711-rpi-cm4-io.dtb",
 )
 """Device trees of the boards that this kernel carries."""
-BLOCK: Final = "--block-size=16MiB"
-"""xz: where blocks end must not depend on the number of cores."""
 
 
 @dataclass(frozen=True, slots=True)
