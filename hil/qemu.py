@@ -17,6 +17,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from hil.rig.waiting import Overdue, Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HOST", "QEMU", "Qemu", "Qmp"]
+__all__ = ["HOST", "QEMU", "Done", "Failed", "Qemu", "Qmp"]
 
 QEMU: Final = "qemu-system-aarch64"
 HOST: Final = "10.0.2.2"
@@ -39,6 +40,19 @@ POWER: Final = 30.0
 """Seconds until QEMU is given up that does not come to its monitor; it takes half a second."""
 LINE: Final = 1 << 20
 """Octets of the longest line of the monitor or the console."""
+
+
+class Failed(AssertionError):
+    """A command in the machine ended with another status than 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that ended in the machine."""
+
+    code: int
+    out: str
+    err: str
 
 
 class Qmp:

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from hil.card.cuts import Disk, drop
-from hil.qemu import Qemu
+from hil.qemu import Done, Failed, Qemu
 from hil.rig.waiting import Overdue
 from image import debian
 from image.building import appears
@@ -65,19 +65,6 @@ AGAIN: Final = 1.0
 UP: Final = ("modemhub.service", "modemhub - ", "Multi-User", "Network is Online", "login:")
 """Words of the console after which it makes sense to ask: before, QEMU complains about every connection."""
 COMMANDS: Final = ("qemu-system-aarch64", "mcopy", "ssh", "ssh-keygen", "dpkg-deb")
-
-
-class Failed(AssertionError):
-    """A command on the device ended with another status than 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A command that ended on the device."""
-
-    code: int
-    out: str
-    err: str
 
 
 def needed() -> str | None:

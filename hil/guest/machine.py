@@ -24,10 +24,9 @@ import asyncio
 import base64
 import itertools
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hil.qemu import HOST, QEMU, Qemu
+from hil.qemu import HOST, QEMU, Done, Failed, Qemu
 from hil.rig.process import Child
 from hil.rig.waiting import Overdue
 
@@ -53,19 +52,6 @@ KERNEL: Final = (
     " systemd.mask=apt-daily.timer systemd.mask=apt-daily-upgrade.timer systemd.mask=dpkg-db-backup.timer"
     " systemd.mask=e2scrub_all.timer systemd.mask=fstrim.timer"
 )
-
-
-class Failed(AssertionError):
-    """A command in the guest ended with another status than 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A command that ended in the guest."""
-
-    code: int
-    out: str
-    err: str
 
 
 class _Agent:

@@ -122,18 +122,22 @@ def _lock_date(lock: Path) -> int:
     return int(first.split()[-1])
 
 
+def _resolved(name: str) -> list[debian.Package]:
+    """What the mirror has today for this list; firmware is unpacked alone, without what it depends on."""
+    wanted = debian.listed(HERE / name)
+    packages = debian.resolve(wanted, ARCHITECTURE)
+    return packages if name != "firmware" else [package for package in packages if package.name in wanted]
+
+
 def write_locks() -> None:
     """Lock what the mirror has today."""
-    wanted = {
-        HERE.parent / "tools.lock": (HERE.parent / "tools", debian.TOOLS_ARCHITECTURE, False),
-        HERE / "packages.lock": (HERE / "packages", ARCHITECTURE, False),
-        HERE / "firmware.lock": (HERE / "firmware", ARCHITECTURE, True),
+    locks = {
+        HERE.parent / "tools.lock": debian.resolve(debian.listed(HERE.parent / "tools"), debian.TOOLS_ARCHITECTURE),
+        HERE / "packages.lock": _resolved("packages"),
+        HERE / "firmware.lock": _resolved("firmware"),
     }
     date = int(time.time())
-    for lock, (names, architecture, alone) in wanted.items():
-        packages = debian.resolve(debian.listed(names), architecture)
-        if alone:
-            packages = [package for package in packages if package.name in debian.listed(names)]
+    for lock, packages in locks.items():
         lock.write_text(
             "".join((f"# written by `make image ARGS=--lock` at {date}\n", *(f"{each}\n" for each in packages))),
             encoding="utf-8",
@@ -216,9 +220,8 @@ def _no_state(root: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    (root / "etc/machine-id").write_bytes(
-        b""
-    )  # there, so that no boot is the first one; empty, so that each makes its own
+    # there, so that no boot is the first one; empty, so that each makes its own
+    (root / "etc/machine-id").write_bytes(b"")
     (root / "var/lib/dbus").mkdir(exist_ok=True)
     (root / "var/lib/dbus/machine-id").symlink_to("/etc/machine-id")
 
@@ -399,10 +402,9 @@ def _genimage() -> str:
 
 
 def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package], *, version: str, epoch: int) -> Card:
-    files = (HERE / "boot.cmd", HERE / "config.txt", HERE / "modemhub.toml")
-    name = digest(
-        key.encode(), *(file.read_bytes() for file in files), tree_digest(HERE / "devicetree"), _genimage().encode()
-    )
+    files = ("boot.cmd", "config.txt", "modemhub.toml", "sbom.py", "uboot-env.txt")
+    inputs = [(HERE / file).read_bytes() for file in files]
+    name = digest(key.encode(), *inputs, tree_digest(HERE / "devicetree"), _genimage().encode())
     card = Card(CACHE / f"card-{name}", root, beside, tuple(packages), version, epoch)
     if card.place.exists():
         return card
@@ -415,15 +417,8 @@ def _card(root: Path, key: str, beside: Path, packages: Sequence[debian.Package]
         places = {place.name: place for place in sorted(beside.iterdir())}
         _boot(fresh, beside, sbom.notice(root, packages, version=version, beside=places), epoch=epoch, log=log)
         (fresh / "choice.txt").write_text(FRESH, encoding="ascii")
-        mkenvimage: list[str | Path] = [
-            "mkenvimage",
-            "-s",
-            str(CHOICE_SIZE),
-            "-o",
-            fresh / "choice.bin",
-            fresh / "choice.txt",
-        ]
-        debian.in_tools(mkenvimage, binds=[fresh], log=log)
+        choice: list[str | Path] = ["-o", fresh / "choice.bin", fresh / "choice.txt"]
+        debian.in_tools(["mkenvimage", "-s", str(CHOICE_SIZE), *choice], binds=[fresh], log=log)
         (fresh / "genimage.cfg").write_text(_genimage(), encoding="utf-8")
         (fresh / "nothing").mkdir()
         debian.in_tools(
@@ -451,10 +446,7 @@ def _packages(*, moved: bool) -> tuple[list[debian.Package], list[debian.Package
             if not moved:
                 raise
             say(f"NOT the locked image: {gone}")
-            wanted = debian.listed(HERE / name)
-            packages = debian.resolve(wanted, ARCHITECTURE)
-            if name == "firmware":
-                packages = [package for package in packages if package.name in wanted]
+            packages = _resolved(name)
             debian.fetch(packages)
         found.append(packages)
     return found[0], found[1]
