@@ -235,6 +235,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "tests/store/test_journal.py::test_the_settings_are_those_that_make_a_commit_durable",
         "tests/store/powercut/test_powercut.py::test_a_power_cut_loses_nothing_that_was_promised",
     ),
+    _one(
+        "a disk that refuses only what is new is not called full",
+        "whoever is refused for want of room can read why",
+        _JOURNAL,
+        "            self.full = self.full or isinstance(failure, StoreFull)\n",
+        "",
+        "tests/store/test_disk_full.py::test_a_disk_that_refused_only_new_work_is_called_full_until_there_is_room",
+    ),
     # ---- what arrives
     _one(
         "deleted on the modem before the commit",

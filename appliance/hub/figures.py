@@ -68,7 +68,7 @@ class Counts:
             queues=await self._journal.read(outbound.queue_depths),
             lags={door: max(0, newest - seq) for door, seq in cursors.items()},
             room=self._journal.room(),
-            full=self._journal.on_ballast,
+            full=self._journal.full,
         )
 
     async def today(self) -> dict[str, int]:

@@ -214,7 +214,7 @@ class Hub:
                 sampled_at = self._clock.now()
                 self._signals.sample(rfc3339(self._clock.wall_ms()), self._roster.statuses)
             await self._sleep(UPKEEP_EVERY)
-            if self._journal.on_ballast:
+            if self._journal.full:
                 await self._journal.restore_ballast()
             if await self._journal.write(outbound.expire):
                 self._queues_stale.set()
@@ -704,7 +704,7 @@ class Hub:
         problems = [
             f"{tended.name}: {tended.last_error}" for tended in self._supervisor.tended.values() if tended.waiting
         ]
-        if self._journal.on_ballast:
+        if self._journal.full:
             problems.append("the disk is full: nothing new is accepted")
         able = len(list(self._roster.able_sims()))
         if able < self._fleet.expected:

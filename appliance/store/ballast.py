@@ -46,12 +46,20 @@ class Ballast:
         except FileNotFoundError:
             return self._size == 0
 
+    @property
+    def has_margin(self) -> bool:
+        """Whether the disk has room beside the reserve."""
+        return self._free() >= min(MARGIN, self._size)
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
+
     def create(self) -> bool:
         """Allocate the reserve where it does not stand; False when the disk has no room for it and a margin."""
         if self.stands:
             return True
-        disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize < self._size + min(MARGIN, self._size):
+        if self._free() < self._size + min(MARGIN, self._size):
             return False
         growing = self._path.with_name(self._path.name + ".new")
         try:

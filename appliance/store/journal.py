@@ -19,6 +19,8 @@ Theory of operation
     Disk full: verbs marked ``@needs_room`` (those that begin new work: accept) are refused with StoreFull. For the
     others the ballast is released and they are run again. From then ``on_ballast`` is true and ``@needs_room`` verbs
     are refused at once, until ``restore_ballast`` (called by a timer of the hub) finds room for the reserve again.
+    ``full`` says that something was refused for want of room, also while the reserve still stands because only new
+    work came: it is what people are told.
 
     ``probe`` is told "before" and "after" each COMMIT for every verb in it: the names of the verbs are the commit
     points at which crash tests kill the process.
@@ -188,6 +190,7 @@ class _Writer:
         self._ballast = ballast
         self._probe = probe
         self.on_ballast = False
+        self.full = False
 
     def commit(self, batch: list[_Job]) -> None:
         """Run and commit; each job then has a result or an error."""
@@ -203,6 +206,7 @@ class _Writer:
             self._attempt(admitted)
         except sqlite3.Error as error:
             failure = translate(error)
+            self.full = self.full or isinstance(failure, StoreFull)
             needy = [job for job in admitted if not job.needs_room] if isinstance(failure, StoreFull) else []
             if needy and self._make_room():
                 try:
@@ -214,6 +218,9 @@ class _Writer:
             for job in admitted:
                 job.result, job.newest = None, 0
                 job.error = failure
+        else:
+            if any(job.needs_room and job.error is None for job in admitted):
+                self.full = False
 
     def _attempt(self, batch: list[_Job]) -> None:
         """One transaction; raises sqlite3.Error when all of it is lost."""
@@ -277,6 +284,7 @@ class _Writer:
 
     def _strait(self, *, on_ballast: bool) -> None:
         self.on_ballast = on_ballast
+        self.full = on_ballast
         pages = STRAIT_AUTOCHECKPOINT if on_ballast else WAL_AUTOCHECKPOINT
         self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
 
@@ -285,6 +293,7 @@ class _Writer:
         if self._ballast.stands:
             if self.on_ballast:
                 self._strait(on_ballast=False)
+            self.full = self.full and not self._ballast.has_margin
             return True
         try:
             for _ in range(VACUUM_BITES):
@@ -380,6 +389,11 @@ class Journal:
     def on_ballast(self) -> bool:
         """Whether the disk was found full and the reserve is not back: accepts are refused."""
         return self._writer.on_ballast
+
+    @property
+    def full(self) -> bool:
+        """Whether something was refused because the disk is full, and nothing says that there is room again."""
+        return self._writer.full
 
     def room(self) -> Room:
         """What it takes on its disk and what is left there; zeros where the file system does not say."""

@@ -73,18 +73,22 @@ async def arrive(journal: Journal, number: int, *, octets: int = 160) -> None:
     await journal.write(inbound.removed, stored.id)
 
 
-async def until_full(journal: Journal) -> int:
+async def until_full(journal: Journal, *, first: int = 0) -> int:
     """Accept until the disk refuses; returns how many were accepted."""
-    for number in range(100_000):
+    for number in range(first, first + 100_000):
         try:
             await accept(journal, number)
         except StoreFull:
-            return number
+            return number - first
     raise AssertionError("the disk never filled")
 
 
 def on_ballast(journal: Journal) -> bool:
     return journal.on_ballast
+
+
+def full(journal: Journal) -> bool:
+    return journal.full
 
 
 @asynccontextmanager
@@ -107,6 +111,7 @@ async def test_full_disk(disk: Path) -> None:
         accepted = await until_full(journal)
         assert accepted > 0
         assert not on_ballast(journal)  # new work alone does not take the reserve
+        assert full(journal)
 
         for number in range(300):
             await arrive(journal, number)
@@ -126,12 +131,36 @@ async def test_full_disk(disk: Path) -> None:
             await accept(journal, 10**6)
 
         filler.unlink()
+        assert full(journal)
         assert await journal.restore_ballast()
         assert not on_ballast(journal)
+        assert not full(journal)
         await accept(journal, 10**6)
         assert len(await journal.read(outbound.messages, limit=10**6)) == accepted + 1
         assert len(await journal.read(inbound.inbox, limit=10**6)) == 300
         assert await journal.check() is None
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_refused_only_new_work_is_called_full_until_there_is_room(disk: Path) -> None:
+    async with running(disk, Machine()) as journal:
+        assert not full(journal)
+        filler = fill(disk)
+        await until_full(journal)
+        assert full(journal)
+        assert await journal.restore_ballast()  # it stands
+        assert full(journal)
+        filler.unlink()
+        assert await journal.restore_ballast()
+        assert not full(journal)  # though nothing new came
+
+        filler = fill(disk)
+        await until_full(journal, first=200_000)
+        assert full(journal)
+        filler.unlink()
+        await accept(journal, 10**6)
+        assert not full(journal)  # though nobody looked
+        assert not on_ballast(journal)
 
 
 @pytest.mark.asyncio
