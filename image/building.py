@@ -25,6 +25,7 @@ __all__ = [
     "requirements",
     "run",
     "say",
+    "sha256",
     "source_date",
     "tree_digest",
     "uv",
@@ -56,6 +57,12 @@ def digest(*parts: bytes) -> str:
     for part in parts:
         whole.update(len(part).to_bytes(8, "big") + part)
     return whole.hexdigest()[:16]
+
+
+def sha256(file: Path) -> str:
+    """Of a file's content, hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def tree_digest(place: Path) -> bytes:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
-import hashlib
 import os
 import platform
 import shutil
@@ -39,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from image.building import Impossible, appears, digest, mirrors, run, say
+from image.building import Impossible, appears, digest, mirrors, run, say, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -222,11 +221,6 @@ def resolve(wanted: Sequence[str], architecture: str) -> list[Package]:
 # ------------------------------------------------------------------------------------------------------------- files
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def _download(package: Package, address: str) -> bool:
     """Whether it is there now; false: the mirror does not have it.
 
@@ -234,25 +228,24 @@ def _download(package: Package, address: str) -> bool:
         Impossible: the mirror could not be reached, or what it gave is something else.
     """
     part = package.file.with_suffix(f".{os.getpid()}.part")
-    for attempt in range(1, ATTEMPTS + 1):
+    problem: Exception | None = None
+    for _ in range(ATTEMPTS):
         try:
             with urllib.request.urlopen(f"{address}/{package.path}", timeout=60) as answer, part.open("wb") as file:  # noqa: S310 - the mirror of apt
                 shutil.copyfileobj(answer, file)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return False
-            problem: Exception = error
+            problem = error
         except OSError as error:
             problem = error
         else:
-            if _sha256(part) == package.sha256:
+            if sha256(part) == package.sha256:
                 part.rename(package.file)
                 return True
             problem = ValueError("it is not what the lock says")
         part.unlink(missing_ok=True)
-        if attempt == ATTEMPTS:
-            raise Impossible(f"{package.path} could not be fetched: {problem}")
-    return True
+    raise Impossible(f"{package.path} could not be fetched: {problem}")
 
 
 def fetch(packages: Sequence[Package]) -> None:

@@ -12,13 +12,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
 from image import debian
-from image.building import say
+from image.building import say, sha256
 from image.card import imager, sbom
 from image.card.build import BOARD, CACHE
 from image.update import bundle
@@ -33,11 +32,6 @@ __all__ = ["publish"]
 
 BLOCK: Final = "--block-size=16MiB"
 """xz: where blocks end must not depend on the number of cores."""
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _packed(card: Card, target: Path) -> None:
@@ -85,6 +79,6 @@ def publish(card: Card, authority: bundle.Authority, into: Path, *, base: str | 
     _packed(card, image)
     yield image
     sums = image.with_name(f"{image.name}.sha256")
-    sums.write_text(f"{_sum(image)}  {image.name}\n", encoding="ascii")
+    sums.write_text(f"{sha256(image)}  {image.name}\n", encoding="ascii")
     yield sums
     yield imager.publish(image, version=card.version, epoch=card.epoch, base=base)

@@ -42,7 +42,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from image.building import Impossible, requirements, run, source_date, wheels
+from image.building import Impossible, requirements, run, sha256, source_date, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -210,8 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for architecture in [arguments.architecture] if arguments.architecture else ARCHITECTURES:
             file = build(architecture, into=arguments.into)
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            print(f"{digest}  {os.path.relpath(file)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
+            print(f"{sha256(file)}  {os.path.relpath(file)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
     except Impossible as error:
         print(f"image.package.build: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 1

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import hashlib
 import json
 import os
 import re
@@ -38,7 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from image import debian
-from image.building import Impossible, say, source_date
+from image.building import Impossible, say, sha256, source_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -306,9 +305,7 @@ def _log() -> Path:
 
 def announce(bundle: Path, *, version: str, notes: str = "", min_version: str = "") -> Path:
     """The index that ``[update] url`` points to, beside the bundle: ``modemhub.json``."""
-    with bundle.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    words = {"version": version, "url": bundle.name, "sha256": sha256, "size": bundle.stat().st_size}
+    words = {"version": version, "url": bundle.name, "sha256": sha256(bundle), "size": bundle.stat().st_size}
     if notes:
         words["notes"] = notes
     if min_version:
