@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hil.guest.build import Image
     from hil.guest.gpio import Lines
 
-__all__ = ["HOST", "QEMU", "Done", "Failed", "Machine"]
+__all__ = ["HOST", "QEMU", "Machine"]
 
 BOOT: Final = 300.0
 """Seconds until the guest is given up; it takes 30 to 60."""

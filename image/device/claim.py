@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-__all__ = ["addresses", "claim", "told"]
+__all__ = ["addresses", "claim"]
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from .shape import SECTIONS, Device
 from .text import toml
 
-__all__ = ["Facts", "File", "broker_runs", "console_url", "hub_settings", "merged", "plan", "ports"]
+__all__ = ["Facts", "File", "broker_runs", "console_url", "merged", "plan", "ports"]
 
 RUN: Final = "/run/modemhub-device"
 CREDSTORE: Final = "/run/credstore"

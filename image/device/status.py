@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from .place import Place
 
 __all__ = ["status"]
-
-log = logging.getLogger(__name__)
 
 
 def status(place: Place, *, command: Command = run) -> int:

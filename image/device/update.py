@@ -237,7 +237,7 @@ class Updater:
         finally:
             bundle.unlink(missing_ok=True)
 
-    def check(self, *, automatic: bool = False, reboot: bool = True) -> str:
+    def check(self, *, automatic: bool = False) -> str:
         """Ask the index of the settings; with ``automatic``, install what is newer where the settings let it.
 
         Raises:
@@ -262,7 +262,7 @@ class Updater:
             return f"{news}\nIt was taken back ({trial.reason}), and is not installed again by itself"
         if trial is not None and self._standing(self.system.ledger) is Standing.SETTLED and trial.state.open:
             return f"version {trial.version} is installed and waits for the reboot"
-        self.fetch_and_install(index.url, sha256=index.sha256, size=index.size, reboot=reboot)
+        self.fetch_and_install(index.url, sha256=index.sha256, size=index.size)
         return f"version {index.version} is installed"
 
     def newest(self, *, reboot: bool = True) -> str:
@@ -274,7 +274,7 @@ class Updater:
         self.fetch_and_install(index.url, sha256=index.sha256, size=index.size, reboot=reboot)
         return f"version {index.version} is installed"
 
-    def stick(self, partition: Path, *, reboot: bool = True) -> str:
+    def stick(self, partition: Path) -> str:
         """Install the newest bundle in the root of a USB stick's partition, once.
 
         It is copied first: the stick may be pulled then, and RAUC reads nothing that somebody else could change.
@@ -309,7 +309,7 @@ class Updater:
             copy = self.downloads / "stick.raucb"
             shutil.copyfile(file, copy)
         try:
-            self.install(copy, reboot=reboot)
+            self.install(copy)
         finally:
             copy.unlink(missing_ok=True)
         return f"version {manifest.version} is installed from the stick, which may be pulled"

@@ -47,7 +47,7 @@ from image.building import Impossible, requirements, run, sha256, source_date, w
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ARCHITECTURES", "Impossible", "build", "version"]
+__all__ = ["ARCHITECTURES", "build", "version"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent

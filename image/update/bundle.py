@@ -243,7 +243,6 @@ def build(
     *,
     version: str | None = None,
     compatible: str = COMPATIBLE,
-    check: bool = True,
 ) -> Path:
     """Make a bundle of a slot's image.
 
@@ -253,7 +252,6 @@ def build(
         out: the bundle.
         version: what the image must say that it is; None: whatever it says.
         compatible: the board; another one is for tests.
-        check: see that a device would trust it; False is for tests.
 
     Raises:
         Impossible: the tools are missing, the image is something else, or the certificate does not sign code under
@@ -288,13 +286,12 @@ def build(
             out,
         ]
         debian.in_tools(argv, binds=binds, log=_log(), SOURCE_DATE_EPOCH=str(source_date()))
-        if check:
-            (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.trusted), encoding="utf-8")
-            try:
-                debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", out], binds=binds, log=_log())
-            except Impossible as error:
-                out.unlink(missing_ok=True)
-                raise Impossible(f"no device with this keyring would take the bundle: {error}") from error
+        (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.trusted), encoding="utf-8")
+        try:
+            debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", out], binds=binds, log=_log())
+        except Impossible as error:
+            out.unlink(missing_ok=True)
+            raise Impossible(f"no device with this keyring would take the bundle: {error}") from error
     return out
 
 
