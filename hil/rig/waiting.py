@@ -25,7 +25,7 @@ EVIDENCE = 30
 
 
 AGAIN = 2.0
-"""Seconds between two questions about what nothing tells of."""
+"""Seconds between two questions about what nothing tells of, when their caller names no others."""
 
 
 class Overdue(AssertionError):
@@ -106,6 +106,7 @@ async def asked(
     what: str,
     *,
     within: float,
+    every: float = AGAIN,
     unanswered: tuple[type[Exception], ...] = (),
 ) -> T:
     """The first right answer to a question that is asked again and again, where nothing tells of it.
@@ -115,6 +116,7 @@ async def asked(
         right: whether that is the answer.
         what: it is that is waited for.
         within: seconds until it is given up.
+        every: seconds between two questions.
         unanswered: what a question ends with that could not be answered yet.
 
     Raises:
@@ -132,4 +134,4 @@ async def asked(
             told = error
         if loop.time() > deadline:
             raise Overdue(f"no {what} within {within:g} s; the last answer:\n  {told}")
-        await asyncio.sleep(AGAIN)
+        await asyncio.sleep(every)

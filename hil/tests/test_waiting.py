@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.rig import waiting
 from hil.rig.waiting import Overdue, asked, came
 
 if TYPE_CHECKING:
@@ -52,12 +51,6 @@ async def test_who_waits_may_be_cancelled() -> None:
     assert asyncio.all_tasks() == before
 
 
-@pytest.fixture
-def _again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "AGAIN", 0.001)
-
-
-@pytest.mark.usefixtures("_again")
 async def test_it_is_asked_until_the_answer_is_right() -> None:
     answers: Iterator[int | Exception] = iter([LookupError("not yet"), 1, LookupError("not again"), 2, 3])
 
@@ -67,11 +60,10 @@ async def test_it_is_asked_until_the_answer_is_right() -> None:
             raise answer
         return answer
 
-    assert await asked(question, lambda told: told == 2, "two", within=30, unanswered=(LookupError,)) == 2
+    assert await asked(question, lambda told: told == 2, "two", within=30, every=0.001, unanswered=(LookupError,)) == 2
     assert next(answers) == 3
 
 
-@pytest.mark.usefixtures("_again")
 async def test_what_is_overdue_is_told_with_the_last_answer() -> None:
     async def question() -> int:
         return 7
@@ -80,8 +72,8 @@ async def test_what_is_overdue_is_told_with_the_last_answer() -> None:
         raise LookupError("not there")
 
     with pytest.raises(Overdue, match=r"no eight within 0\.01 s; the last answer:\n  7"):
-        await asked(question, lambda told: told == 8, "eight", within=0.01)
+        await asked(question, lambda told: told == 8, "eight", within=0.01, every=0.001)
     with pytest.raises(Overdue, match="not there"):
-        await asked(refuse, bool, "answer", within=0.01, unanswered=(LookupError,))
+        await asked(refuse, bool, "answer", within=0.01, every=0.001, unanswered=(LookupError,))
     with pytest.raises(LookupError):
-        await asked(refuse, bool, "answer", within=0.01)
+        await asked(refuse, bool, "answer", within=0.01, every=0.001)
