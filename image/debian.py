@@ -38,10 +38,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from image.building import Impossible, appears, digest, mirrors, run, say, sha256
+from image.building import Impossible, appears, digest, mirrors, missing, run, say, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "RELEASE",
@@ -69,7 +69,7 @@ ARCHIVES: Final = {"debian": "Debian", "debian-security": "Debian-Security"}
 """The archive's name in a lock file, and apt's label for it."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TOOLS_ARCHITECTURE: Final = "amd64"
-NEEDED: Final = ("mmdebstrap", "arch-test", "dpkg-deb")
+NEEDED: Final = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "dpkg-deb": "dpkg"}
 BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
 HANDLER: Final = "qemu-aarch64"
 """The name under which mmdebstrap looks for a handler."""
@@ -131,7 +131,7 @@ class Package:
         return CACHE / "packages" / f"{self.name}_{self.sha256[:16]}.deb"
 
 
-def require_root(what: str) -> None:
+def require_root(what: str, *, needed: Mapping[str, str] = NEEDED) -> None:
     """Say early what is missing.
 
     Raises:
@@ -139,9 +139,8 @@ def require_root(what: str) -> None:
     """
     if os.geteuid() != 0:
         raise Impossible(f"{what} needs root: it makes the files of another system's root")
-    missing = [command for command in NEEDED if not shutil.which(command)]
-    if missing:
-        raise Impossible(f"commands are missing: {', '.join(missing)}")
+    if lost := missing(needed):
+        raise Impossible(lost)
 
 
 # ------------------------------------------------------------------------------------------------------------- locks

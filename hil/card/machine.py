@@ -29,7 +29,6 @@ import asyncio
 import hashlib
 import os
 import shlex
-import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ from hil.card.reader import FAT, partition
 from hil.qemu import Done, Failed, Qemu
 from hil.rig.waiting import Overdue
 from image import debian
-from image.building import appears
+from image.building import appears, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,13 +62,20 @@ AGAIN: Final = 1.0
 """Seconds between two questions whether the hub answers: nothing tells from outside."""
 UP: Final = ("modemhub.service", "modemhub - ", "Multi-User", "Network is Online", "login:")
 """Words of the console after which it makes sense to ask: before, QEMU complains about every connection."""
-COMMANDS: Final = ("qemu-system-aarch64", "mcopy", "ssh", "ssh-keygen", "dpkg-deb")
+COMMANDS: Final = {
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-img": "qemu-utils",
+    "mcopy": "mtools",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "dpkg-deb": "dpkg",
+}
+"""What it needs, and Debian's package of it."""
 
 
 def needed() -> str | None:
     """Why no card can be booted here, or None."""
-    missing = [command for command in COMMANDS if not shutil.which(command)]
-    return f"commands are missing: {', '.join(missing)}" if missing else None
+    return missing(COMMANDS)
 
 
 def uboot() -> Path:

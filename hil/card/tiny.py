@@ -10,7 +10,6 @@ It needs mkimage, mke2fs, mkfs.vfat and mtools; ``needed`` tells what is missing
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from hil.card.cuts import SECTOR
 from hil.card.machine import Fat
 from hil.rig.process import ROOT
+from image.building import missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "mcopy": "mtools",
 }
 """What it needs, and Debian's package of it."""
+PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Makers of file systems are not in everybody's."""
 SIGNATURE: Final = 0x4D485542
 CHOICE: Final = 0x1000
 """The sector of the boot choice, on the real card too."""
@@ -95,10 +97,7 @@ def kernel(name: str, *, board: str = "virt") -> bytes:
 
 def needed() -> str | None:
     """Why no card can be made here, or None."""
-    missing = [
-        package for command, package in COMMANDS.items() if not shutil.which(command, path="/usr/sbin:/sbin:/usr/bin")
-    ]
-    return f"Debian packages are missing: {' '.join(missing)}" if missing else None
+    return missing(COMMANDS, path=PATH)
 
 
 def choice(**variables: str) -> bytes:
@@ -125,7 +124,7 @@ def chosen(image: Path) -> dict[str, str]:
 
 
 def _run(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, capture_output=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+    subprocess.run(argv, check=True, capture_output=True, env={"PATH": PATH})
 
 
 @cache

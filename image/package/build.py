@@ -42,7 +42,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from image.building import Impossible, requirements, run, sha256, source_date, wheels
+from image.building import Impossible, missing, requirements, run, sha256, source_date, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,8 +168,8 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     Raises:
         Impossible: this machine cannot, or a registry was not reached.
     """
-    if not shutil.which("dpkg-deb"):
-        raise Impossible("dpkg-deb is not installed: apt install dpkg")
+    if lost := missing({"dpkg-deb": "dpkg"}):
+        raise Impossible(lost)
     number = number or version()
     epoch = source_date("appliance", "udev", "image", "uv.lock")
     for directory in (CACHE, into):
