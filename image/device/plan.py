@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from .shape import SECTIONS, Device
+from .shape import SECTIONS, Device, table
 from .text import toml
 
 __all__ = ["Facts", "File", "broker_runs", "console_url", "merged", "plan", "ports"]
@@ -107,23 +107,22 @@ def broker_runs(settings: Mapping[str, Any], device: Device) -> bool:
 
 
 def _own_url(settings: Mapping[str, Any]) -> str | None:
-    mqtt = settings.get("mqtt")
-    url = mqtt.get("url") if isinstance(mqtt, Mapping) else None
+    url = table(settings, "mqtt").get("url")
     return url if isinstance(url, str) else None
 
 
 def hub_settings(settings: Mapping[str, Any], device: Device, facts: Facts) -> dict[str, Any]:
     """The hub's part, without secrets, with the defaults of the device."""
     hub: dict[str, Any] = {name: value for name, value in settings.items() if name not in SECTIONS}
-    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **_table(hub, "http")}
+    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **table(hub, "http")}
     if "cert" not in http:
         http.setdefault("tls", True)
     hub["http"] = http
     if _own_url(settings) is None and broker_runs(settings, device) and facts.broker_password is not None:
-        hub["mqtt"] = {**_table(hub, "mqtt"), "url": LOCAL_BROKER, "username": HUB_ACCOUNT}
+        hub["mqtt"] = {**table(hub, "mqtt"), "url": LOCAL_BROKER, "username": HUB_ACCOUNT}
     url = console_url(settings, device)
     if url is not None:
-        hub["homeassistant"] = {"configuration_url": url, **_table(hub, "homeassistant")}
+        hub["homeassistant"] = {"configuration_url": url, **table(hub, "homeassistant")}
     return hub
 
 
@@ -135,20 +134,15 @@ def console_url(settings: Mapping[str, Any], device: Device) -> str | None:
 
 
 def _is_https(settings: Mapping[str, Any]) -> bool:
-    http = _table(settings, "http")
+    http = table(settings, "http")
     return "cert" in http or bool(http.get("tls", True))
-
-
-def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _hub(settings: Mapping[str, Any], secrets: Mapping[str, Any], device: Device, facts: Facts) -> Iterator[File]:
     hub = hub_settings(settings, device, facts)
     yield _file(f"{RUN}/modemhub.toml", toml(hub), 0o640, "root:modemhub")
     whole = merged(hub, {name: value for name, value in secrets.items() if name not in SECTIONS})
-    if _own_url(settings) is None and "url" in _table(hub, "mqtt") and facts.broker_password is not None:
+    if _own_url(settings) is None and "url" in table(hub, "mqtt") and facts.broker_password is not None:
         whole = {**whole, "mqtt": {**hub["mqtt"], "password": facts.broker_password}}
     for path, value in _leaves(whole):
         if _at(hub, path) is None:
@@ -254,7 +248,7 @@ def _wpa(device: Device) -> str:
 
 def _http(settings: Mapping[str, Any]) -> int | None:
     """The port on which the hub is reached over the network."""
-    listen = _table(settings, "http").get("listen", LISTEN)
+    listen = table(settings, "http").get("listen", LISTEN)
     if not isinstance(listen, str) or listen == "off":
         return None
     try:
