@@ -24,6 +24,7 @@ from appliance.settings import Settings as Hub
 
 from .shape import SECTIONS, table
 from .text import line_of
+from .window import WINDOW
 
 __all__ = ["KEPT", "Wrong", "check", "filled", "secret_paths", "split"]
 
@@ -277,7 +278,7 @@ class UpdateSection(_Section):
     @field_validator("window")
     @classmethod
     def _is_window(cls, window: str | None) -> str | None:
-        if window is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", window):
+        if window is not None and not WINDOW.fullmatch(window):
             raise ValueError('write it as in "03:00-05:00"')
         return window
 

@@ -23,7 +23,9 @@ from image.device.release import Manifest, Running, Version, refusal
 from image.device.rim import write
 from image.device.system import COMPATIBLE
 from image.device.trial import Before, State
-from image.device.update import Refused, Updater, timer, words_of
+from image.device.update import report, words_of
+from image.device.updater import Refused, Updater
+from image.device.window import timer
 from tests.authority import Authority
 from tests.device.world import PowerCut, Rebooting, Release, World
 
@@ -522,7 +524,7 @@ def test_the_timer_follows_the_window(window: str, drop_in: str) -> None:
 
 def test_the_report_says_where_an_update_stands(world: World) -> None:
     def said() -> str:
-        return words_of(world.updater.report())
+        return words_of(report(world.system))
 
     assert said() == "version 0.1.0 (build old) in slot A\nnever updated"
     with pytest.raises(Rebooting):
@@ -532,7 +534,7 @@ def test_the_report_says_where_an_update_stands(world: World) -> None:
     assert "is on trial" in said()
     world.live()
     assert "version 0.2.0 was committed" in said()
-    assert json.loads(json.dumps(world.updater.report()))["last"]["state"] == State.COMMITTED
+    assert json.loads(json.dumps(report(world.system)))["last"]["state"] == State.COMMITTED
 
 
 def test_only_one_at_a_time(world: World) -> None:

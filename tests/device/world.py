@@ -21,7 +21,7 @@ from image.device.place import Place
 from image.device.prove import prove
 from image.device.system import COMPATIBLE, System
 from image.device.tell import Board
-from image.device.update import Refused, Updater
+from image.device.updater import Refused, Updater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
