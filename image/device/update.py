@@ -56,7 +56,7 @@ def words_of(said: Mapping[str, Any]) -> str:
         lines.append("never updated")
     else:
         told = {
-            State.INSTALLING: "is being installed, or was when power was cut",
+            State.INSTALLING: "is being installed, or did not come to its end",
             State.INSTALLED: "is on trial" if said["standing"] == Standing.TRIAL else "waits for the reboot",
             State.FAILING: "is being taken back",
             State.COMMITTED: "was committed",

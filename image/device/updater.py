@@ -195,7 +195,7 @@ class Updater:
         trial = self.system.ledger.trial
         if trial is not None and trial.version == index.version and trial.state is State.ROLLED_BACK:
             return f"{news}\nIt was taken back ({trial.reason}), and is not installed again by itself"
-        if trial is not None and self.system.standing is Standing.SETTLED and trial.state.open:
+        if trial is not None and trial.state is State.INSTALLED and self.system.standing is Standing.SETTLED:
             return f"version {trial.version} is installed and waits for the reboot"
         self.fetch_and_install(index.url, sha256=index.sha256, size=index.size)
         return f"version {index.version} is installed"

@@ -163,17 +163,9 @@ def test_while_a_slot_is_on_trial_the_way_back_is_not_overwritten(world: World) 
 
 
 def test_an_installation_that_raucs_write_ended_is_told_with_its_last_line(world: World) -> None:
-    run = world.run
-
-    def broken(argv: Any, seconds: float | None) -> Any:
-        done = run(argv, seconds)
-        if argv[:2] == ["rauc", "install"]:
-            done.returncode, done.stderr = 1, "50% copying\nLastError: Installation error: I/O error\n\n"
-        return done
-
-    updater = replace(world.updater, system=replace(world.system, run=broken))
+    world.io_errors = 1
     with pytest.raises(Refused, match=r"was not installed: Installation error: I/O error$"):
-        updater.install(world.file(NEW))
+        world.updater.install(world.file(NEW))
 
 
 def test_how_the_hub_was_is_in_the_record(world: World) -> None:
@@ -501,6 +493,19 @@ def test_what_was_taken_back_is_not_tried_every_night_but_a_person_may_and_a_new
         updater.check(automatic=True)
     world.live()
     assert world.release.version == "0.2.1"
+
+
+def test_an_installation_that_failed_is_tried_again_the_next_night(
+    world: World, publisher: Publisher, web: Web
+) -> None:
+    settings(world, url=publish(publisher, NEW))
+    world.io_errors = 1
+    with pytest.raises(Refused, match="I/O error"):
+        by(world, web).check(automatic=True)
+    with pytest.raises(Rebooting):
+        by(world, web).check(automatic=True)
+    world.live()
+    assert world.release == NEW
 
 
 def test_a_version_that_needs_another_first_says_so(world: World, publisher: Publisher, web: Web) -> None:
