@@ -64,7 +64,6 @@ DOC: Final = "usr/share/doc/modemhub"
 MAN: Final = "usr/share/man/man1"
 PRIVATE: Final = {"etc/modemhub/modemhub.toml": 0o640}
 """Files that not everybody may read; ``debian/postinst`` gives them to the group."""
-NOT_SHIPPED: Final = frozenset({"__pycache__"})
 
 
 def version() -> str:
@@ -74,9 +73,7 @@ def version() -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(
-        source, target, symlinks=True, dirs_exist_ok=True, ignore=lambda _, names: NOT_SHIPPED.intersection(names)
-    )
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _licences(site: Path) -> Iterator[tuple[str, str, str]]:
