@@ -250,17 +250,17 @@ class CardMachine:
         await self.power_on()
         await self.ready(within=within)
 
+    async def cut(self, seed: int | str = 0) -> Loss:
+        """Take its power; what it had not flushed may be lost, as the seed decides."""
+        await self.drop()
+        return await asyncio.to_thread(self.disk.cut, seed)
+
     async def drop(self) -> None:
         """Take its power; the card is as it was at its last start, and ``disk`` can cut what was recorded since."""
         assert self.qemu.child is not None
         if self.qemu.child.running:
             drop(self.qemu.child.pid)
         await self.qemu.stop()
-
-    async def cut(self, seed: int | str = 0) -> Loss:
-        """Take its power; what it had not flushed may be lost, as the seed decides."""
-        await self.drop()
-        return await asyncio.to_thread(self.disk.cut, seed)
 
     async def ended(self, *, within: float = COMMAND) -> None:
         """Wait until it has switched itself off; all that it wrote is on the card.
