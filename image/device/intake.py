@@ -64,7 +64,7 @@ def take(place: Place, fat: Fat) -> Taken:
     if digest(octets) == known:
         return Taken()
     if len(octets) > LARGEST:
-        return Taken(complaints=(f"{name} is too large to be a settings file",))
+        return Taken(complaints=(f"{name} is too large to be a settings file: put the right one in its place",))
     text = decoded(octets)
     kept = Kept.read(place)
     try:

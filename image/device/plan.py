@@ -23,11 +23,13 @@ from urllib.parse import urlsplit
 from .shape import SECTIONS, Device, table
 from .text import toml
 
-__all__ = ["Facts", "File", "broker_runs", "console_url", "merged", "plan", "ports"]
+__all__ = ["FIREWALL", "SERVICES", "Facts", "File", "broker_runs", "console_url", "merged", "plan", "ports"]
 
 RUN: Final = "/run/modemhub-device"
 CREDSTORE: Final = "/run/credstore"
 BROKER: Final = "/data/device/broker"
+FIREWALL: Final = "/run/nftables.conf"
+SERVICES: Final = "/run/systemd/dnssd"
 SSH_PORT: Final = 22
 BROKER_PORT: Final = 8883
 CLAIM_AT: Final = "the file CLAIM.txt on the card"
@@ -279,7 +281,7 @@ def _firewall(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iter
     opened = ", ".join(str(port) for port in ports(settings, device, facts))
     tcp = f"\t\ttcp dport {{ {opened} }} accept\n" if opened else ""
     yield _file(
-        "/run/nftables.conf",
+        FIREWALL,
         f"""\
 flush ruleset
 table inet modemhub {{
@@ -314,7 +316,7 @@ def _names(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iterato
 
 
 def _service(name: str, kind: str, port: int, words: str) -> File:
-    return _file(f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
+    return _file(f"{SERVICES}/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
 
 
 def _time(device: Device) -> Iterator[File]:
