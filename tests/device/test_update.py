@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from image.device import download
@@ -71,6 +72,7 @@ releases = st.builds(
 )
 
 
+@budget(deadline=None)
 @given(here=releases, there=releases, builds=st.tuples(st.sampled_from("ab"), st.sampled_from("ab")))
 def test_nothing_older_is_ever_admitted_and_what_is_admitted_never_goes_in_a_circle(
     here: str, there: str, builds: tuple[str, str]
