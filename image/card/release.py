@@ -39,13 +39,11 @@ def _packed(card: Card, target: Path) -> None:
     packed = card.place / "card.img.xz"
     if not packed.exists():
         say("packing the image: three minutes")
-        part = card.place / f"part-{os.getpid()}"
-        shutil.copyfile(card.img, part)
-        argv = ["xz", "-6", "--threads=0", BLOCK, "--force", "--keep", "--stdout", "--", part]
-        script = ["sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh", f"{part}.xz", *argv]
+        part = card.place / f"part-{os.getpid()}.xz"
+        argv = ["xz", "-6", "--threads=0", BLOCK, "--stdout", "--", card.img]
+        script = ["sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh", part, *argv]
         debian.in_tools(script, binds=[card.place], log=CACHE / "card.log")
-        part.unlink()
-        part.with_name(f"{part.name}.xz").rename(packed)
+        part.rename(packed)
     shutil.copyfile(packed, target)
 
 
