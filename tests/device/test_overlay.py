@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_command_line_knows_what_it_is_asked(capsys: pytest.CaptureFixture[s
         with pytest.raises(SystemExit):
             main([*words.split(), "--no-such-option"])  # all before it is right, and nothing is done
         assert capsys.readouterr().err.endswith("error: unrecognized arguments: --no-such-option\n"), name
+
+
+def test_the_proof_loads_nothing_of_what_fetches_updates() -> None:
+    """It runs at each start, on a small Pi too."""
+    script = "import sys; from image.device.__main__ import main\ntry: main(['prove', '--no-such-option'])\n"
+    script += "except SystemExit: print(*sorted({'urllib.request', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=OVERLAY.parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_sshd_lets_keys_in_and_nobody_else(tmp_path: Path) -> None:
