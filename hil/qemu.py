@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hil.guest.gpio import Lines
 from hil.rig.broker import free_port
 from hil.rig.process import Child
-from hil.rig.waiting import Overdue, Record
+from hil.rig.waiting import Overdue, Record, came
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,14 +169,8 @@ class Qemu:
             (self.place / name).unlink(missing_ok=True)
             self._servers.append(await asyncio.start_unix_server(serve, self.place / name, limit=LINE))
         self.child = await Child.start("qemu", [*self._argv(), *more], log=self.directory / "qemu.log")
-        capable = asyncio.ensure_future(self.qmp("qmp_capabilities"))
-        ended = asyncio.ensure_future(self.child.ended(within=POWER))
-        await asyncio.wait((capable, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not capable.done():
-            capable.cancel()
+        if not await came(self.qmp("qmp_capabilities"), unless=self.child.ended(within=POWER)):
             raise Overdue(f"QEMU did not start: {self.child.lines.items}")
-        ended.cancel()
-        capable.result()
         self.lines = await Lines.connect(self.place / "qtest", self.qmp)
 
     async def stop(self) -> None:

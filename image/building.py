@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "Impossible",
     "appears",
     "digest",
     "mirrors",
+    "missing",
     "requirements",
     "run",
     "say",
+    "sha256",
     "source_date",
     "tree_digest",
     "uv",
@@ -36,6 +38,19 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 class Impossible(Exception):
     """This machine cannot build it; says why."""
+
+
+def missing(packages: Mapping[str, str], *, path: str | None = None) -> str | None:
+    """Which of these commands are not installed, and how to mend it; None: all are.
+
+    Args:
+        packages: the Debian package of each command.
+        path: where to look; None: in ``$PATH``.
+    """
+    lost = {command: package for command, package in packages.items() if not shutil.which(command, path=path)}
+    if not lost:
+        return None
+    return f"not installed: {', '.join(lost)} (apt install {' '.join(sorted(set(lost.values())))})"
 
 
 def uv() -> Path:
@@ -56,6 +71,12 @@ def digest(*parts: bytes) -> str:
     for part in parts:
         whole.update(len(part).to_bytes(8, "big") + part)
     return whole.hexdigest()[:16]
+
+
+def sha256(file: Path) -> str:
+    """Of a file's content, hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def tree_digest(place: Path) -> bytes:

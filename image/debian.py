@@ -26,7 +26,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
-import hashlib
 import os
 import platform
 import shutil
@@ -39,10 +38,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from image.building import Impossible, appears, digest, mirrors, run, say
+from image.building import Impossible, appears, digest, mirrors, missing, run, say, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "RELEASE",
@@ -70,7 +69,7 @@ ARCHIVES: Final = {"debian": "Debian", "debian-security": "Debian-Security"}
 """The archive's name in a lock file, and apt's label for it."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TOOLS_ARCHITECTURE: Final = "amd64"
-NEEDED: Final = ("mmdebstrap", "arch-test", "dpkg-deb")
+NEEDED: Final = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "dpkg-deb": "dpkg"}
 BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
 HANDLER: Final = "qemu-aarch64"
 """The name under which mmdebstrap looks for a handler."""
@@ -132,7 +131,7 @@ class Package:
         return CACHE / "packages" / f"{self.name}_{self.sha256[:16]}.deb"
 
 
-def require_root(what: str) -> None:
+def require_root(what: str, *, needed: Mapping[str, str] = NEEDED) -> None:
     """Say early what is missing.
 
     Raises:
@@ -140,9 +139,8 @@ def require_root(what: str) -> None:
     """
     if os.geteuid() != 0:
         raise Impossible(f"{what} needs root: it makes the files of another system's root")
-    missing = [command for command in NEEDED if not shutil.which(command)]
-    if missing:
-        raise Impossible(f"commands are missing: {', '.join(missing)}")
+    if lost := missing(needed):
+        raise Impossible(lost)
 
 
 # ------------------------------------------------------------------------------------------------------------- locks
@@ -222,11 +220,6 @@ def resolve(wanted: Sequence[str], architecture: str) -> list[Package]:
 # ------------------------------------------------------------------------------------------------------------- files
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def _download(package: Package, address: str) -> bool:
     """Whether it is there now; false: the mirror does not have it.
 
@@ -234,25 +227,24 @@ def _download(package: Package, address: str) -> bool:
         Impossible: the mirror could not be reached, or what it gave is something else.
     """
     part = package.file.with_suffix(f".{os.getpid()}.part")
-    for attempt in range(1, ATTEMPTS + 1):
+    problem: Exception | None = None
+    for _ in range(ATTEMPTS):
         try:
             with urllib.request.urlopen(f"{address}/{package.path}", timeout=60) as answer, part.open("wb") as file:  # noqa: S310 - the mirror of apt
                 shutil.copyfileobj(answer, file)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return False
-            problem: Exception = error
+            problem = error
         except OSError as error:
             problem = error
         else:
-            if _sha256(part) == package.sha256:
+            if sha256(part) == package.sha256:
                 part.rename(package.file)
                 return True
             problem = ValueError("it is not what the lock says")
         part.unlink(missing_ok=True)
-        if attempt == ATTEMPTS:
-            raise Impossible(f"{package.path} could not be fetched: {problem}")
-    return True
+    raise Impossible(f"{package.path} could not be fetched: {problem}")
 
 
 def fetch(packages: Sequence[Package]) -> None:

@@ -19,8 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from image import debian
 from image.building import Impossible
+from image.device.release import Manifest
 from image.device.system import ATTEMPTS, COMPATIBLE
-from image.device.update import manifest_of
 from image.update import bundle
 from image.update.bundle import Authority, announce, authority, build, development, manifest, schemas
 
@@ -161,7 +161,7 @@ def test_the_device_trusts_what_was_built_and_reads_what_it_is(root: Path, tmp_p
     script = f"rauc --conf={file.with_suffix('.conf')} info --output-format=shell {file} > {shell}"
     debian.in_tools(["sh", "-c", script], binds=[file.parent, by.trusted.parent], log=tmp_path / "log")
     words = dict(re.findall(r"^(RAUC_META_\w+)='(.*)'$", shell.read_text(), re.MULTILINE))
-    told = manifest_of(words)
+    told = Manifest.handed(words)
     assert (told.compatible, told.version, told.build) == (COMPATIBLE, "0.2.0", "abc")
     assert said["images"][0]["checksum"] == hashlib.sha256(root.read_bytes()).hexdigest()
     assert str(told.readable_by) == said["meta"]["modemhub"]["readable-by"]

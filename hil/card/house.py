@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hil.card.machine import SSH_KEY
+from hil.card.machine import SSH_KEY, anyone
 from hil.rig import Api
 from hil.rig.mqtt import Client
-from hil.rig.waiting import PATIENCE
+from hil.rig.waiting import PATIENCE, asked
 
 if TYPE_CHECKING:
     from hil.card.machine import CardMachine
 
-__all__ = ["PASSWORD", "SETTINGS", "TOKEN", "Sender", "api", "modem_in"]
+__all__ = ["SETTINGS", "Sender", "api", "modem_in", "modem_ready"]
 
 TOKEN: Final = "mh-house-0123456789-abcdefghij"
 ACCOUNT: Final = "house"
@@ -49,18 +48,24 @@ def api(device: CardMachine) -> Api:
     return Api(f"https://127.0.0.1:{device.ports[8080]}", TOKEN, verify=False)
 
 
-def _trusting() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+async def modem_ready(door: Api, *, within: float) -> None:
+    """Wait until its only modem is ready.
+
+    Raises:
+        Overdue: it is not in time.
+    """
+
+    def ready(told: Any) -> bool:
+        return [modem["state"] for modem in told["modems"]] == ["ready"]
+
+    await asked(lambda: door.get("/api/v1/modems"), ready, "ready modem", within=within, unanswered=(OSError,))
 
 
 class Sender(Client):
     """A client of the device's broker that has texts sent, and hears the answers."""
 
     def __init__(self, device: CardMachine) -> None:
-        super().__init__(device.ports[8883], "house", login=(ACCOUNT, PASSWORD), ca=_trusting())
+        super().__init__(device.ports[8883], "house", login=(ACCOUNT, PASSWORD), ca=anyone())
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

@@ -29,29 +29,27 @@ import asyncio
 import hashlib
 import os
 import shlex
-import shutil
 import ssl
-import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from hil.card.cuts import Disk, drop
+from hil.card.reader import FAT, partition
 from hil.qemu import Done, Failed, Qemu
 from hil.rig.waiting import Overdue
 from image import debian
-from image.building import appears
+from image.building import appears, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from hil.card.cuts import Loss
-    from hil.guest.gpio import Lines
     from hil.qemu import Qmp
 
-__all__ = ["SSH_KEY", "CardMachine", "Done", "Failed", "Fat", "needed", "uboot"]
+__all__ = ["SSH_KEY", "CardMachine", "Failed", "Fat", "anyone", "needed", "uboot"]
 
 SSH_KEY: Final = "@SSH_KEY@"
 """Stands in the settings for the public key of this machine's owner."""
@@ -64,13 +62,20 @@ AGAIN: Final = 1.0
 """Seconds between two questions whether the hub answers: nothing tells from outside."""
 UP: Final = ("modemhub.service", "modemhub - ", "Multi-User", "Network is Online", "login:")
 """Words of the console after which it makes sense to ask: before, QEMU complains about every connection."""
-COMMANDS: Final = ("qemu-system-aarch64", "mcopy", "ssh", "ssh-keygen", "dpkg-deb")
+COMMANDS: Final = {
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-img": "qemu-utils",
+    "mcopy": "mtools",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "dpkg-deb": "dpkg",
+}
+"""What it needs, and Debian's package of it."""
 
 
 def needed() -> str | None:
     """Why no card can be booted here, or None."""
-    missing = [command for command in COMMANDS if not shutil.which(command)]
-    return f"commands are missing: {', '.join(missing)}" if missing else None
+    return missing(COMMANDS)
 
 
 def uboot() -> Path:
@@ -88,6 +93,14 @@ def uboot() -> Path:
     return place / "usr/lib/u-boot/qemu_arm64/u-boot.bin"
 
 
+def anyone() -> ssl.SSLContext:
+    """TLS with whoever answers: nobody's certificate is verified."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Fat:
     """The FAT partition inside an image file, by mtools: no mount, no loop device."""
@@ -98,10 +111,7 @@ class Fat:
     @classmethod
     def of(cls, image: Path) -> Self:
         """The first partition of an MBR."""
-        with image.open("rb") as file:
-            file.seek(446 + 8)
-            (sector,) = struct.unpack("<I", file.read(4))
-        return cls(image, sector * 512)
+        return cls(image, partition(image, FAT).start)
 
     def _run(self, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [argv[0], "-i", f"{self.image}@@{self.offset}", *argv[1:]]
@@ -174,7 +184,6 @@ class CardMachine:
         self.console = self.qemu.console
         self.events = self.qemu.events
         self.disk = Disk(self.card, directory)
-        self.loss: Loss | None = None
         self._on = on
         self._booted_at = 0
         self._bios = Path()
@@ -183,11 +192,6 @@ class CardMachine:
     def qmp(self) -> Qmp:
         """QEMU's monitor, while it is on."""
         return self.qemu.qmp
-
-    @property
-    def lines(self) -> Lines:
-        """Its GPIO lines."""
-        return self.qemu.lines
 
     async def __aenter__(self) -> Self:
         try:
@@ -248,12 +252,15 @@ class CardMachine:
 
     async def cut(self, seed: int | str = 0) -> Loss:
         """Take its power; what it had not flushed may be lost, as the seed decides."""
+        await self.drop()
+        return await asyncio.to_thread(self.disk.cut, seed)
+
+    async def drop(self) -> None:
+        """Take its power; the card is as it was at its last start, and ``disk`` can cut what was recorded since."""
         assert self.qemu.child is not None
         if self.qemu.child.running:
             drop(self.qemu.child.pid)
         await self.qemu.stop()
-        self.loss = await asyncio.to_thread(self.disk.cut, seed)
-        return self.loss
 
     async def ended(self, *, within: float = COMMAND) -> None:
         """Wait until it has switched itself off; all that it wrote is on the card.
@@ -315,10 +322,7 @@ class CardMachine:
         Raises:
             OSError: nobody answers there.
         """
-        anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        anyone.check_hostname = False
-        anyone.verify_mode = ssl.CERT_NONE
-        _reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[port], ssl=anyone)
+        _reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[port], ssl=anyone())
         try:
             found: ssl.SSLObject = writer.get_extra_info("ssl_object")
             der = found.getpeercert(binary_form=True)

@@ -1,7 +1,6 @@
 """Whoever publishes updates: an HTTPS server on this machine with an index and a bundle, over a line that may break.
 
-The guest reaches it at ``10.0.2.2``, QEMU's name for this machine. Its certificate is its own, so a device must be told
-to trust it.
+The guest reaches it at ``hil.qemu.HOST``. Its certificate is its own, so a device must be told to trust it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 from cryptography import x509
@@ -17,14 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from hil.qemu import HOST
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Publisher"]
-
-HOST: Final = "10.0.2.2"
-"""This machine, for a guest of QEMU's user network."""
 
 
 class Publisher:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import struct
 import subprocess
@@ -18,6 +17,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from hil.card.cuts import SECTOR, extract
+from image.building import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,13 +47,13 @@ PIECE: Final = 1 << 20
 BUSY: Final = "Feature orphan_present is set but orphan file is clean."
 """No damage: the kernel sets the flag when it mounts and takes it away when it unmounts; e2fsck 1.47.0 leaves it there
 when it has played the journal."""
-COMMANDS: Final = ("e2fsck", "debugfs", "fsck.vfat")
+COMMANDS: Final = {"e2fsck": "e2fsprogs", "debugfs": "e2fsprogs", "fsck.vfat": "dosfstools"}
+"""What it needs, and Debian's package of it."""
 
 
 def needed() -> str | None:
     """Why no card can be examined here, or None."""
-    missing = [command for command in COMMANDS if not shutil.which(command)]
-    return f"commands are missing: {', '.join(missing)}" if missing else None
+    return missing(COMMANDS)
 
 
 def partition(card: Path, number: int) -> range:

@@ -1,7 +1,7 @@
 """Other versions of a slot, good ones and sabotaged ones, as signed bundles; and USB sticks that bring them.
 
 A version is the slot's image of the card under test with another ``/etc/modemhub-image`` and, for a sabotage, other
-files; so all that it takes is debugfs. ``tiny`` is an image that is too small to run: what is refused is never written.
+files; so all that it takes is debugfs. ``unfit`` ones are too small to run: what is refused is never written.
 
 A stick is a FAT file system without a partition table, in QEMU's usb-storage: the device's own udev and drivers see it.
 """
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from hil.card.machine import CardMachine
 
-__all__ = ["SABOTAGE", "Slot", "bundled", "kept", "plugged", "stick", "tiny"]
+__all__ = ["SABOTAGE", "Slot", "bundled", "plugged", "stick", "unfit"]
 
+IMAGE: Final = "/etc/modemhub-image"
 PORT: Final = "4"
 """Of the USB controller; the modems have the first ones."""
 
@@ -50,6 +51,10 @@ SABOTAGE: Final[Mapping[str, Mapping[str, tuple[str, int]]]] = {
 """What each of these slots must be left for."""
 
 
+def _words(version: str) -> str:
+    return f"VERSION={version}\nBUILD=hil\nBOARD=rpi-arm64\n"
+
+
 def _debugfs(image: Path, *commands: str) -> None:
     script = "".join(f"{command}\n" for command in commands)
     done = subprocess.run(["debugfs", "-w", "-f", "-", image], input=script, capture_output=True, text=True, check=True)
@@ -64,13 +69,11 @@ def _put(image: Path, path: str, content: str, mode: int) -> None:
     local.unlink()
 
 
-def bundled(root: Path, slot: Slot, out: Path, *, build: str = "hil") -> Path:
-    """A signed bundle of another version of the slot whose image is ``root``."""
+def _made(root: Path, slot: Slot, out: Path) -> Path:
     image = out.with_suffix(".ext4")
     image.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", root, image], check=True)
-    words = f"VERSION={slot.version}\nBUILD={build}\nBOARD=rpi-arm64\n"
-    for path, (content, mode) in {"/etc/modemhub-image": (words, 0o644), **slot.files}.items():
+    for path, (content, mode) in {IMAGE: (_words(slot.version), 0o644), **slot.files}.items():
         _put(image, path, content, mode)
     try:
         return bundle.build(image, bundle.authority(environment={}), out)
@@ -78,22 +81,22 @@ def bundled(root: Path, slot: Slot, out: Path, *, build: str = "hil") -> Path:
         image.unlink()
 
 
-def kept(root: Path, slot: Slot) -> Path:
-    """The same below ``bundles`` beside the image, made if it is not there."""
+def bundled(root: Path, slot: Slot) -> Path:
+    """A signed bundle of another version of the slot whose image is ``root``; it stays below ``bundles`` beside it."""
     by = bundle.authority(environment={})
     words = (slot.version, repr(sorted(slot.files.items())), str(root.stat().st_mtime_ns))
     name = digest(by.keyring, *(word.encode() for word in words))
     out = root.with_name("bundles") / name / f"modemhub-{slot.version}.raucb"
     if not out.exists():
-        bundled(root, slot, out.with_suffix(".part")).rename(out)
+        _made(root, slot, out.with_suffix(".part")).rename(out)
     return out
 
 
-def tiny(out: Path, version: str, *, by: bundle.Authority | None = None, compatible: str = bundle.COMPATIBLE) -> Path:
+def unfit(out: Path, version: str, *, by: bundle.Authority | None = None, compatible: str = bundle.COMPATIBLE) -> Path:
     """A bundle that must be refused, for its version, its board or its signature."""
     tree = out.with_suffix(".tree")
     (tree / "etc").mkdir(parents=True)
-    (tree / "etc/modemhub-image").write_text(f"VERSION={version}\nBUILD=hil\nBOARD=rpi-arm64\n", encoding="utf-8")
+    (tree / IMAGE.lstrip("/")).write_text(_words(version), encoding="utf-8")
     (tree / "noise").write_bytes(os.urandom(65536))  # RAUC makes no bundle of next to nothing
     image = out.with_suffix(".ext4")
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, image, "2M"], check=True)

@@ -10,7 +10,6 @@ It needs mkimage, mke2fs, mkfs.vfat and mtools; ``needed`` tells what is missing
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -19,13 +18,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hil.card.cuts import SECTOR
 from hil.card.machine import Fat
 from hil.rig.process import ROOT
+from image.building import missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SECTOR", "card", "choice", "chosen", "kernel", "needed"]
+__all__ = ["CHOICE", "card", "choice", "chosen", "kernel", "needed"]
 
 SCRIPT: Final = ROOT / "image" / "card" / "boot.cmd"
 COMMANDS: Final = {
@@ -35,10 +36,11 @@ COMMANDS: Final = {
     "mcopy": "mtools",
 }
 """What it needs, and Debian's package of it."""
+PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Makers of file systems are not in everybody's."""
 SIGNATURE: Final = 0x4D485542
-SECTOR: Final = 0x1000
-"""Of the boot choice, on the real card too."""
-OCTETS: Final = 512
+CHOICE: Final = 0x1000
+"""The sector of the boot choice, on the real card too."""
 FAT_AT, SLOT_AT, SLOT = 8192, {"A": 81920, "B": 90112}, 8192
 """First sector of the FAT partition and of the slots, sectors of a slot; FAT32 has 33 MB at the least."""
 SIZE: Final = 64 << 20
@@ -95,16 +97,13 @@ def kernel(name: str, *, board: str = "virt") -> bytes:
 
 def needed() -> str | None:
     """Why no card can be made here, or None."""
-    missing = [
-        package for command, package in COMMANDS.items() if not shutil.which(command, path="/usr/sbin:/sbin:/usr/bin")
-    ]
-    return f"Debian packages are missing: {' '.join(missing)}" if missing else None
+    return missing(COMMANDS, path=PATH)
 
 
 def choice(**variables: str) -> bytes:
     """The sector of the boot choice with these variables."""
     data = b"".join(f"{name}={value}\0".encode() for name, value in variables.items()) + b"\0"
-    data = data.ljust(OCTETS - 4, b"\0")
+    data = data.ljust(SECTOR - 4, b"\0")
     return struct.pack("<I", zlib.crc32(data)) + data
 
 
@@ -115,8 +114,8 @@ def chosen(image: Path) -> dict[str, str]:
         ValueError: its checksum is wrong.
     """
     with image.open("rb") as file:
-        file.seek(SECTOR * OCTETS)
-        sector = file.read(OCTETS)
+        file.seek(CHOICE * SECTOR)
+        sector = file.read(SECTOR)
     (checksum,) = struct.unpack("<I", sector[:4])
     if checksum != zlib.crc32(sector[4:]):
         raise ValueError("the sector's checksum is wrong")
@@ -125,7 +124,7 @@ def chosen(image: Path) -> dict[str, str]:
 
 
 def _run(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, capture_output=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+    subprocess.run(argv, check=True, capture_output=True, env={"PATH": PATH})
 
 
 @cache
@@ -138,7 +137,7 @@ def _slot(files: tuple[tuple[str, bytes], ...]) -> bytes:
         image = Path(scratch) / "slot"
         # as the real one is made
         options = ("-q", "-t", "ext4", "-O", "^has_journal", "-m", "0")
-        _run("mke2fs", *options, "-d", boot.parent, image, f"{SLOT * OCTETS // 1024}k")
+        _run("mke2fs", *options, "-d", boot.parent, image, f"{SLOT * SECTOR // 1024}k")
         return image.read_bytes()
 
 
@@ -149,7 +148,7 @@ def _fat(script: bytes) -> bytes:
         (place / "boot.cmd").write_bytes(script)
         _run("mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-d", place / "boot.cmd", place / "boot.scr")
         sectors = SLOT_AT["A"] - FAT_AT
-        _run("mkfs.vfat", "-F", "32", "-n", "MODEMHUB", "-C", place / "fat", str(sectors * OCTETS // 1024))
+        _run("mkfs.vfat", "-F", "32", "-n", "MODEMHUB", "-C", place / "fat", str(sectors * SECTOR // 1024))
         Fat(place / "fat", 0).write("boot.scr", (place / "boot.scr").read_bytes())
         return (place / "fat").read_bytes()
 
@@ -172,13 +171,13 @@ def card(
         file.truncate(SIZE)
         file.seek(440)
         file.write(struct.pack("<IH", SIGNATURE, 0) + table.ljust(64, b"\0") + b"\x55\xaa")
-        file.seek(SECTOR * OCTETS)
+        file.seek(CHOICE * SECTOR)
         file.write(sector)
-        file.seek(FAT_AT * OCTETS)
+        file.seek(FAT_AT * SECTOR)
         file.write(_fat(SCRIPT.read_bytes()))
         for at, content in zip(SLOT_AT.values(), (a, b), strict=True):
             if content is not None:
-                file.seek(at * OCTETS)
+                file.seek(at * SECTOR)
                 file.write(_slot(tuple(sorted(content.items()))))
     for name, octets in files.items():
         Fat.of(image).write(name.replace("_", "."), octets)

@@ -19,7 +19,6 @@ that has binfmt_misc (unless this machine is arm64 itself), a Debian host, and t
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from image.building import Impossible, appears, digest, mirrors, requirements, run, say, tree_digest, wheels
-from image.debian import RELEASE, arm64_runs, listed
+from image.debian import RELEASE, arm64_runs, listed, require_root
 
 __all__ = ["Image", "Impossible", "build", "image"]
 
@@ -47,7 +46,7 @@ SIZE: Final = "1536M"
 """Of the file system; the file is sparse, 500 MB are used."""
 KEPT: Final = 3
 """Images that stay: checkouts of several branches may share a cache, and an image has 500 MB."""
-NEEDED: Final = ("mmdebstrap", "arch-test", "mke2fs")
+NEEDED: Final = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "mke2fs": "e2fsprogs"}
 LEFT_OUT: Final = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -155,12 +154,7 @@ def build() -> Image:
     wanted = image()
     if wanted.there:
         return wanted
-    if os.geteuid() != 0:
-        raise Impossible("building the guest needs root: it makes the files of another system's root, and registers"
-                         " the format of arm64 programs")  # fmt: skip
-    missing = [command for command in NEEDED if not shutil.which(command)]
-    if missing:
-        raise Impossible(f"commands are missing: {', '.join(missing)}")
+    require_root("building the guest", needed=NEEDED)
     CACHE.mkdir(parents=True, exist_ok=True)
     with arm64_runs():
         base = _base()

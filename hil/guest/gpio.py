@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["FREE", "Lines"]
+__all__ = ["Lines"]
 
 DATA: Final = 0x0903_0000 + (0xFF << 2)
 """GPIODATA of virt's PL061 with all bits unmasked: address bits 9 to 2 are the mask."""
 PERIOD: Final = 0.01
 """Seconds between two reads: the pulses of power keys are 50 ms and longer."""
-FREE: Final = (0, 1, 2, 4, 5, 6, 7)
 
 
 class Monitor(Protocol):

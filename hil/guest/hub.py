@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import tarfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -161,13 +160,11 @@ async def whole(
     """
     sockets = zip(personas, machine.sockets, strict=False)
     words = [{"persona": persona, "usbredir": str(socket), **(modem or {})} for persona, socket in sockets]
-    config = directory / "emulator.json"
-    config.write_text(json.dumps({"modems": words}), encoding="utf-8")
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         broker = await enter(Broker(directory / "broker"))
         observer = await enter(Observer(broker.port))
-        emulated = await enter(Modems(directory / "m", len(words), options=["--config", str(config)]))
+        emulated = await enter(Modems(directory / "m", configuration={"modems": words}))
         hub = Hub(machine, broker=broker.port, settings=settings)
         await hub.prepare()
         stack.push_async_callback(_leave, hub, directory)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from hil.qemu import HOST, QEMU, Done, Failed, Qemu
 from hil.rig.process import Child
-from hil.rig.waiting import Overdue
+from hil.rig.waiting import Overdue, came
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hil.guest.build import Image
     from hil.guest.gpio import Lines
 
-__all__ = ["HOST", "QEMU", "Done", "Failed", "Machine"]
+__all__ = ["HOST", "QEMU", "Machine"]
 
 BOOT: Final = 300.0
 """Seconds until the guest is given up; it takes 30 to 60."""
@@ -60,8 +60,8 @@ class _Agent:
     def __init__(self) -> None:
         self._writer: asyncio.StreamWriter | None = None
         self._server: asyncio.AbstractServer | None = None
-        self.hello: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """The guest's first word: its kernel's release."""
+        self.greeted = asyncio.Event()
+        """The guest has booted as far as the agent."""
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
 
@@ -75,7 +75,7 @@ class _Agent:
             while line := await reader.readline():
                 answer = json.loads(line)
                 if "hello" in answer:
-                    self.hello.set_result(answer["hello"])
+                    self.greeted.set()
                 waiting = self._waiting.pop(answer.get("id", 0), None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
@@ -114,7 +114,6 @@ class Machine:
     def __init__(self, image: Image, directory: Path, *, usb: int = 2, forward: Sequence[int] = (8080,)) -> None:
         self.image = image
         self.directory = directory
-        self.kernel = ""
         self.qemu = Qemu(directory, usb=usb, forward=forward)
         self.ports = self.qemu.ports
         self.sockets = self.qemu.sockets
@@ -154,12 +153,8 @@ class Machine:
         await self._agent.listen(place / "agent")
         await self.qemu.start(*self._argv())
         assert self.qemu.child is not None
-        ended = asyncio.create_task(self.qemu.child.ended(within=BOOT))
-        await asyncio.wait((self._agent.hello, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not self._agent.hello.done():
+        if not await came(self._agent.greeted.wait(), unless=self.qemu.child.ended(within=BOOT)):
             raise Overdue(f"the guest did not come up:\n{self.qemu.said()}\n{self.qemu.child.lines.items}")
-        ended.cancel()
-        self.kernel = self._agent.hello.result()
 
     async def run(self, *argv: str, stdin: bytes = b"", check: bool = True, within: float = COMMAND) -> Done:
         """Run a command as root in the guest, to its end.

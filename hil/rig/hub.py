@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hil.rig.broker import free_port
 from hil.rig.process import Child
-from hil.rig.waiting import PATIENCE, Overdue
+from hil.rig.waiting import PATIENCE, Overdue, came
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,13 +148,9 @@ class Hub:
         self._notified = notified = Notified()
         environment["NOTIFY_SOCKET"] = "@" + notified.name
         self._child = child = await Child.start("hub", argv, log=self.log, environment=environment)
-        ready, ended = (asyncio.create_task(step) for step in (notified.ready(), child.ended(within=within)))
-        await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-        if ready.done():
-            ended.cancel()
+        if await came(notified.ready(), unless=child.ended(within=within)):
             return
-        ready.cancel()
-        if not (crash_at and not child.running and await ended == -signal.SIGKILL):
+        if not (crash_at and not child.running and await child.ended() == -signal.SIGKILL):
             said = "\n".join(child.lines.items[-40:])
             raise Overdue(f"the hub ended or was not ready within {within:g} s:\n{said}")
 

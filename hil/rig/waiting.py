@@ -10,9 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-__all__ = ["PATIENCE", "Overdue", "Record"]
+__all__ = ["PATIENCE", "Overdue", "Record", "asked", "came"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +22,10 @@ PATIENCE = 30.0
 
 EVIDENCE = 30
 """How many of the newest things an overdue wait shows."""
+
+
+AGAIN = 2.0
+"""Seconds between two questions about what nothing tells of, when their caller names no others."""
 
 
 class Overdue(AssertionError):
@@ -75,3 +79,59 @@ class Record(Generic[T]):
             except TimeoutError:
                 shown = "\n".join(f"  {item}" for item in self.items[-EVIDENCE:])
                 raise Overdue(f"{self.name}: no {what} within {within:g} s; the newest:\n{shown}") from None
+
+
+async def came(wanted: Awaitable[object], *, unless: Awaitable[object]) -> bool:
+    """Whether the one came to its end before the other, which is then waited for no more.
+
+    Raises:
+        Exception: what ``wanted`` ended with; what ``unless`` ends with is for who asks it.
+    """
+    one, other = asyncio.ensure_future(wanted), asyncio.ensure_future(unless)
+    try:
+        await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
+        if other.done() and not other.cancelled():
+            other.exception()  # else asyncio would tell of it, as nobody asked
+        if one.done():
+            one.result()
+        return one.done()
+    finally:
+        one.cancel()
+        other.cancel()
+
+
+async def asked(
+    question: Callable[[], Awaitable[T]],
+    right: Callable[[T], object],
+    what: str,
+    *,
+    within: float,
+    every: float = AGAIN,
+    unanswered: tuple[type[Exception], ...] = (),
+) -> T:
+    """The first right answer to a question that is asked again and again, where nothing tells of it.
+
+    Args:
+        question: asks once.
+        right: whether that is the answer.
+        what: it is that is waited for.
+        within: seconds until it is given up.
+        every: seconds between two questions.
+        unanswered: what a question ends with that could not be answered yet.
+
+    Raises:
+        Overdue: there was none in time; shows what the last question came to.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while True:
+        told: object
+        try:
+            told = answer = await question()
+            if right(answer):
+                return answer
+        except unanswered as error:
+            told = error
+        if loop.time() > deadline:
+            raise Overdue(f"no {what} within {within:g} s; the last answer:\n  {told}")
+        await asyncio.sleep(every)

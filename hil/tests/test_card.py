@@ -19,6 +19,7 @@ import pytest_asyncio
 from hil.card import machine, tiny
 from hil.card.house import modem_in
 from hil.card.machine import SSH_KEY, CardMachine
+from hil.card.slots import plugged
 from hil.rig import Api, Modems, Observer, mosquitto_path
 
 if TYPE_CHECKING:
@@ -133,16 +134,10 @@ async def test_another_card_in_a_usb_reader_is_not_taken_for_its_own(device: Car
     if reason := tiny.needed():
         pytest.skip(reason)
     other = tiny.card(tmp_path / "other", a=None, b=None)
-    await device.qmp(
-        "blockdev-add", driver="raw", file={"driver": "file", "filename": str(other)}, **{"node-name": "b"}
-    )
-    await device.qmp("device_add", driver="usb-storage", drive="b", id="reader", bus="usb.0")
-    try:
+    async with plugged(device, other):
         await device.ssh(["udevadm", "wait", "--timeout=120", "--settle", "/dev/sda3"])
         links = (await device.shell("cd /dev/modemhub; readlink disk boot rootA rootB data")).split()
         assert links == ["../vda", "../vda1", "../vda2", "../vda3", "../vda4"]
-    finally:
-        await device.qmp("device_del", id="reader")
 
 
 async def test_the_slot_is_marked_good_once_the_hub_runs(device: CardMachine) -> None:

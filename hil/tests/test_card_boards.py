@@ -25,7 +25,7 @@ from hil.qemu import QEMU
 from hil.rig.process import ROOT, Child
 from hil.rig.waiting import Record
 from image import debian
-from image.building import Impossible
+from image.building import Impossible, missing
 from image.card.build import TREES
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ HERE: Final = ROOT / "image" / "card"
 OVERLAYS: Final = sorted(file.stem for file in (HERE / "devicetree").glob("*.dts"))
 RULES: Final = HERE / "overlay/usr/lib/udev/rules.d/71-modemhub-card.rules"
 WITHIN: Final = 120.0
+DTC: Final = "device-tree-compiler"
 
 SECTIONS: Final = {
     "bcm2837-rpi-3-a-plus.dtb": {"all", "pi3", "pi3+"},
@@ -66,8 +67,8 @@ def packaged(lock: str, name: str, *, fetch: bool) -> Path:
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory, long: bool) -> Iterator[Path]:
     """A directory with the device trees of the image's kernel."""
-    if missing := [command for command in ("dtc", "fdtoverlay", "fdtget", "dpkg-deb") if not shutil.which(command)]:
-        pytest.skip(f"not installed: {', '.join(missing)} (device-tree-compiler)")
+    if lost := missing({**dict.fromkeys(("dtc", "fdtoverlay", "fdtget"), DTC), "dpkg-deb": "dpkg"}):
+        pytest.skip(lost)
     package = packaged("packages.lock", r"linux-image-6.*", fetch=long)
     place = tmp_path_factory.mktemp("trees")
     files = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
@@ -214,8 +215,8 @@ class Talkative:
 @pytest.mark.asyncio
 @pytest.mark.timeout(240)
 async def test_the_pis_u_boot_boots_a_slot_past_a_modem_that_talks(trees: Path, pi_uboot: Path, tmp_path: Path) -> None:
-    if not shutil.which(QEMU):
-        pytest.skip(f"{QEMU} is not installed")
+    if lost := missing({QEMU: "qemu-system-arm"}):
+        pytest.skip(lost)
     slot = {"vmlinuz": kernel("B", board="raspi3b"), "initrd.img": b"an initial RAM disk"}
     sector = choice(BOOT_ORDER="B A", BOOT_A_LEFT="3", BOOT_B_LEFT="c")
     image = tiny.card(
@@ -252,8 +253,8 @@ async def test_the_very_image_starts_on_a_raspi3b(card: Path, long: bool, tmp_pa
     """What the firmware would do is done here: U-Boot and device tree taken from the FAT, overlays laid over it."""
     if not long:
         pytest.skip("raspi3b takes ten minutes: make card ARGS=--long")
-    if missing := [command for command in ("fdtoverlay", "mcopy", QEMU) if not shutil.which(command)]:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    if lost := missing({"fdtoverlay": DTC, "mcopy": "mtools", QEMU: "qemu-system-arm"}):
+        pytest.skip(lost)
     image = tmp_path / "image"
     copied = await Child.start("cp", ["cp", "--sparse=always", "--reflink=auto", card, image], log=tmp_path / "cp.log")
     assert await copied.ended(within=WITHIN) == 0

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
 
 from hil.card import machine, reader
 from hil.card.cuts import SECTOR, Flags
-from hil.card.house import SETTINGS, Sender, api, modem_in
+from hil.card.house import SETTINGS, Sender, api, modem_in, modem_ready
 from hil.card.machine import CardMachine
 from hil.card.reader import examine, writers
 from hil.rig import Modems
-from hil.rig.waiting import Overdue
+from hil.rig.waiting import asked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from hil.conftest import NewRow
@@ -33,8 +32,6 @@ UP: Final = 900.0
 """Seconds until the hub's first answer; other machines may have the processors."""
 ONLINE: Final = 300.0
 """Seconds until the modem is ready after the hub's first answer."""
-AGAIN: Final = 2.0
-"""Seconds between two questions to the hub."""
 SETTLE: Final = {False: 20.0, True: 120.0}
 IDLE: Final = {False: 60.0, True: 600.0}
 """Seconds before and while it is measured, in the short form and in the long one."""
@@ -72,38 +69,23 @@ async def home(card: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
             await modems.do("fault", kind="replug")
             await device.ready(within=UP)
             async with api(device) as door:
-                await until(door, "/api/v1/modems", a_ready_modem, "ready modem", within=ONLINE)
+                await modem_ready(door, within=ONLINE)
                 await sent_and_reported(door, "the first text")
             yield Home(device, modems, directory)
         await device.shut_down(within=ONLINE)
         assert examine(device.card, directory) == []
 
 
-async def until(door: Api, path: str, answer: Callable[[Any], object], what: str, *, within: float) -> Any:
-    """Ask the hub until its answer is right."""
-    deadline = time.monotonic() + within
-    while not answer(told := await door.get(path)):
-        if time.monotonic() > deadline:
-            raise Overdue(f"no {what} within {within:g} s: {told}")
-        await asyncio.sleep(AGAIN)
-    return told
-
-
-def a_ready_modem(told: Any) -> bool:
-    return [modem["state"] for modem in told["modems"]] == ["ready"]
-
-
 async def sent_and_reported(door: Api, text: str) -> None:
     message = await door.send(to=FRIEND, text=text)
     path = f"/api/v1/messages/{message['id']}"
-    await until(door, path, lambda told: told["state"] == "delivered", "report", within=ONLINE)
+    await asked(lambda: door.get(path), lambda told: told["state"] == "delivered", "report", within=ONLINE)
 
 
 async def arrived(door: Api, modems: Modems, text: str) -> None:
     await modems.deliver(modems.all[0], text)
-    await until(
-        door,
-        "/api/v1/inbox?before=0&limit=10",
+    await asked(
+        lambda: door.get("/api/v1/inbox?before=0&limit=10"),
         lambda told: text in [message.get("text") for message in told["messages"]],
         f"{text!r} in the inbox",
         within=ONLINE,
@@ -180,13 +162,11 @@ async def first_refusal(door: Api) -> Answer:
 
 
 async def accepted_again(door: Api) -> None:
-    """Wait until the hub takes texts."""
-    deadline = time.monotonic() + ROOM
-    while True:
+    """Wait until the hub takes texts, which it refuses for want of room alone."""
+
+    async def status() -> int:
         answer = await door.call("POST", "/api/v1/messages", {"to": FRIEND, "text": "is there room", "id": "room"})
-        if answer.status == 202:
-            return
-        assert (answer.status, answer.json["code"]) == (507, "store_full")
-        if time.monotonic() > deadline:
-            raise Overdue(f"texts are still refused {ROOM:g} s after there is room again")
-        await asyncio.sleep(AGAIN)
+        assert answer.status == 202 or (answer.status, answer.json["code"]) == (507, "store_full")
+        return answer.status
+
+    await asked(status, lambda told: told == 202, "room for texts", within=ROOM)

@@ -22,14 +22,13 @@ import aiohttp
 import pytest
 
 from hil.card import machine, reader
-from hil.card.cuts import drop
 from hil.card.house import SETTINGS, Sender, api, modem_in
 from hil.card.machine import CardMachine
 from hil.card.reader import SLOT_A, SLOT_B, data_after, examine, examine_data, untouched
 from hil.rig import Api, Hub, Modems
 from hil.rig.laws import ENDS, once_each, sent_once_or_told
 from hil.rig.mqtt import Refused
-from hil.rig.waiting import PATIENCE, Overdue
+from hil.rig.waiting import PATIENCE, Overdue, asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -172,19 +171,20 @@ class Books:
                     self.accepted[key] = (await door.send(**command))["id"]
                 else:
                     await self._ask(client, command)
-        deadline = time.monotonic() + SETTLED
-        while True:
+        told: dict[tuple[str, str], dict[str, Any]] = {}
+
+        async def unsettled() -> list[str]:
             found = {message["id"]: message for message in await door.all_of("/api/v1/messages", cursor="before")}
-            told = {(self.wanted[key]["to"], self.wanted[key]["text"]): found[n] for key, n in self.accepted.items()}
+            for key, number in self.accepted.items():
+                told[self.wanted[key]["to"], self.wanted[key]["text"]] = found[number]
             inbox = await door.all_of("/api/v1/inbox", cursor="since_seq")
-            open_ = [f"{key}: {message['state']}" for key, message in told.items() if message["state"] not in LAST]
             missing = set(self.delivered) - {message.get("text") for message in inbox}
-            if not open_ and not missing:
-                assert len(set(self.accepted.values())) == len(self.accepted)
-                return told
-            if time.monotonic() > deadline:
-                raise Overdue(f"not settled: {open_[:20]}, in: {sorted(missing)[:20]}")
-            await asyncio.sleep(5)
+            open_ = [f"{key}: {message['state']}" for key, message in told.items() if message["state"] not in LAST]
+            return [*open_, *(f"in: {text}" for text in sorted(missing))]
+
+        await asked(unsettled, lambda left: not left, "end of every text", within=SETTLED, every=5)
+        assert len(set(self.accepted.values())) == len(self.accepted)
+        return told
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -200,10 +200,8 @@ async def switch_on(device: CardMachine, modems: Modems) -> None:
 
 
 async def drop_dead(device: CardMachine, modems: Modems) -> None:
-    """No power any more; the card is as it was, and its record of writes can still be cut anywhere."""
-    assert device.qemu.child is not None
-    drop(device.qemu.child.pid)
-    await device.qemu.stop()
+    """Take the power of the device, and of the modem in it."""
+    await device.drop()
     await modems.do("fault", kind="unplug")
 
 

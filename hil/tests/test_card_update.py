@@ -15,18 +15,18 @@ import os
 import random
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
 from hil.card import machine
-from hil.card.cuts import drop
-from hil.card.house import SETTINGS, api, modem_in
+from hil.card.house import SETTINGS, api, modem_in, modem_ready
 from hil.card.machine import CardMachine
 from hil.card.publisher import Publisher
-from hil.card.slots import SABOTAGE, Slot, kept, plugged, stick, tiny
+from hil.card.slots import SABOTAGE, Slot, bundled, plugged, stick, unfit
+from hil.card.tiny import CHOICE
 from hil.rig import Modems
-from hil.rig.waiting import Overdue
+from hil.rig.waiting import Overdue, asked
 from image.update import bundle
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
+T = TypeVar("T")
+
 CUTS: Final = int(os.environ.get("MODEMHUB_CUTS", "20"))
 SEED: Final = int(os.environ.get("MODEMHUB_SEED", "1"))
 WORDS: Final = "modemhub.prove=20 modemhub.overdue=240"
@@ -47,9 +49,6 @@ INSTALLED: Final = 900.0
 """Seconds for an installation under emulation, until the reboot."""
 TAKEN_BACK: Final = 1500.0
 """Seconds for a trial that fails, three starts at the worst, until the old hub answers."""
-AGAIN: Final = 3.0
-CHOICE: Final = 0x1000
-"""The sector of U-Boot's choice."""
 FRIEND: Final = "+447700900831"
 
 
@@ -68,21 +67,14 @@ def bundles(card: Path) -> Callable[..., Path]:
     """Makes bundles of the card's slot; they stay beside the card, as each takes a minute."""
 
     def make(version: str, sabotage: str = "") -> Path:
-        return kept(card.with_name("root.ext4"), Slot(version, SABOTAGE.get(sabotage, {})))
+        return bundled(card.with_name("root.ext4"), Slot(version, SABOTAGE.get(sabotage, {})))
 
     return make
 
 
-async def until(ask: Callable[[], Awaitable[Any]], right: Callable[[Any], object], what: str, *, within: float) -> Any:
-    """Ask again and again; what cannot be answered yet is no answer."""
-    deadline = time.monotonic() + within
-    told: Any = None
-    while time.monotonic() < deadline:
-        with contextlib.suppress(machine.Failed, ValueError, OSError, Overdue):
-            if right(told := await ask()):
-                return told
-        await asyncio.sleep(AGAIN)
-    raise Overdue(f"no {what} within {within:g} s: {told}")
+async def until(ask: Callable[[], Awaitable[T]], right: Callable[[T], object], what: str, *, within: float) -> T:
+    """Ask the device until its answer is right; while it starts, it has none."""
+    return await asked(ask, right, what, within=within, unanswered=(machine.Failed, ValueError, OSError, Overdue))
 
 
 async def report(device: CardMachine) -> dict[str, Any]:
@@ -93,9 +85,7 @@ async def report(device: CardMachine) -> dict[str, Any]:
 
 async def choice(device: CardMachine) -> dict[str, str]:
     """What U-Boot goes by."""
-    lines = (await device.shell("fw_printenv")).split()
-    text = (await device.shell("fw_printenv -n BOOT_ORDER")).strip()
-    return {**dict(line.split("=", 1) for line in lines if "=" in line), "BOOT_ORDER": text}
+    return dict(line.split("=", 1) for line in (await device.shell("fw_printenv")).splitlines())
 
 
 async def proved(device: CardMachine) -> None:
@@ -107,8 +97,7 @@ async def proved(device: CardMachine) -> None:
 async def with_modem(device: CardMachine) -> None:
     """Wait until its modem is ready."""
     async with api(device) as door:
-        ready = lambda told: [modem["state"] for modem in told["modems"]] == ["ready"]  # noqa: E731
-        await until(lambda: door.get("/api/v1/modems"), ready, "ready modem", within=UP)
+        await modem_ready(door, within=UP)
 
 
 async def taken(device: CardMachine, text: str) -> str:
@@ -247,15 +236,15 @@ async def test_what_is_not_ours_is_refused_and_nothing_is_written(
 ) -> None:
     stranger = bundle.development(tmp_path_factory.mktemp("stranger"))
     wrong = {
-        "stranger": (tiny(tmp_path / "stranger.raucb", "90.0.1", by=stranger), "signature verification failed"),
+        "stranger": (unfit(tmp_path / "stranger.raucb", "90.0.1", by=stranger), "signature verification failed"),
         "board": (
-            tiny(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"),
+            unfit(tmp_path / "board.raucb", "90.0.1", compatible="modemhub-toaster"),
             "it is for another board: modemhub-toaster",
         ),
-        "older": (tiny(tmp_path / "older.raucb", "0.0.1"), "it is older: version 0.0.1"),
+        "older": (unfit(tmp_path / "older.raucb", "0.0.1"), "it is older: version 0.0.1"),
         "unsigned": (tmp_path / "unsigned.raucb", "ignature"),
     }
-    octets = bytearray(tiny(tmp_path / "changed.raucb", "90.0.1").read_bytes())
+    octets = bytearray(unfit(tmp_path / "changed.raucb", "90.0.1").read_bytes())
     (tmp_path / "unsigned.raucb").write_bytes(octets[:-2000] + bytes(2000))
     async with CardMachine(image, tmp_path, settings=SETTINGS, words=WORDS, usb=0) as device:
         await proved(device)
@@ -341,9 +330,7 @@ async def test_power_cut_until_it_is_committed_boots_old_or_new(
         await device.ready(within=UP)
         await proved(device)
         assert (await report(device))["last"]["state"] == "committed"
-        assert device.qemu.child is not None
-        drop(device.qemu.child.pid)
-        await device.qemu.stop()
+        await device.drop()
         requests = device.disk.requests()
         whole = range(device.card.stat().st_size)
         for number, moment in enumerate(moments(requests, begin, rng)):

@@ -12,13 +12,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
 from image import debian
-from image.building import say
+from image.building import say, sha256
 from image.card import imager, sbom
 from image.card.build import BOARD, CACHE
 from image.update import bundle
@@ -35,23 +34,16 @@ BLOCK: Final = "--block-size=16MiB"
 """xz: where blocks end must not depend on the number of cores."""
 
 
-def _sum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def _packed(card: Card, target: Path) -> None:
     """The image, packed once for each card; what is in ``.cache`` stays for the next time."""
     packed = card.place / "card.img.xz"
     if not packed.exists():
         say("packing the image: three minutes")
-        part = card.place / f"part-{os.getpid()}"
-        shutil.copyfile(card.img, part)
-        argv = ["xz", "-6", "--threads=0", BLOCK, "--force", "--keep", "--stdout", "--", part]
-        script = ["sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh", f"{part}.xz", *argv]
+        part = card.place / f"part-{os.getpid()}.xz"
+        argv = ["xz", "-6", "--threads=0", BLOCK, "--stdout", "--", card.img]
+        script = ["sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh", part, *argv]
         debian.in_tools(script, binds=[card.place], log=CACHE / "card.log")
-        part.unlink()
-        part.with_name(f"{part.name}.xz").rename(packed)
+        part.rename(packed)
     shutil.copyfile(packed, target)
 
 
@@ -85,6 +77,6 @@ def publish(card: Card, authority: bundle.Authority, into: Path, *, base: str | 
     _packed(card, image)
     yield image
     sums = image.with_name(f"{image.name}.sha256")
-    sums.write_text(f"{_sum(image)}  {image.name}\n", encoding="ascii")
+    sums.write_text(f"{sha256(image)}  {image.name}\n", encoding="ascii")
     yield sums
     yield imager.publish(image, version=card.version, epoch=card.epoch, base=base)

@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(do=do)
-    words = sys.argv[1:] if arguments is None else arguments
+    first = next(iter(sys.argv[1:] if arguments is None else arguments), "")
     for name in ELSEWHERE:
-        if not set(words[:1]) & set(verbs.choices):  # as they are not cheap; `update status` is no `status`
+        if first == name or first not in {*verbs.choices, *ELSEWHERE}:  # as they are not cheap
             importlib.import_module(f".{name}", __package__).add_verb(verbs)
     given = parser.parse_args(arguments)
     prefix = "" if "JOURNAL_STREAM" in os.environ else "%(levelname)s "

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .plan import HUB_ACCOUNT
 from .rim import Command, read, run, write
+from .shape import table
 
 if TYPE_CHECKING:
     from .place import Place
@@ -84,13 +85,8 @@ def prepare(
     return True
 
 
-def _mqtt(settings: Mapping[str, Any], section: str) -> Mapping[str, Any]:
-    found = settings.get(section)
-    return found if isinstance(found, Mapping) else {}
-
-
 def _options(settings: Mapping[str, Any], device: Device) -> list[str]:
-    mqtt, assistant = _mqtt(settings, "mqtt"), _mqtt(settings, "homeassistant")
+    mqtt, assistant = table(settings, "mqtt"), table(settings, "homeassistant")
     options = ["--host", device.system.hostname]
     if device.network.address:
         options += ["--name", device.network.address.partition("/")[0]]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .boot import CLAIM, refresh
 from .fat import Fat
 from .kept import Kept
-from .plan import console_url, merged
+from .plan import FIREWALL, SERVICES, console_url, merged
 from .rim import Command, Failed, read, run
 from .shape import Device
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-__all__ = ["addresses", "claim", "told"]
+__all__ = ["addresses", "claim"]
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ def claim(
 def apply(changed: set[Path], command: Command) -> None:
     """Have the running services follow what was written."""
     names = {str(path) for path in changed}
-    if "/run/nftables.conf" in names:
-        command(["nft", "-f", "/run/nftables.conf"])
-    if any(name.startswith("/run/systemd/dnssd/") for name in names):
+    if FIREWALL in names:
+        command(["nft", "-f", FIREWALL])
+    if any(name.startswith(f"{SERVICES}/") for name in names):
         command(["systemctl", "try-reload-or-restart", "systemd-resolved.service"])
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["RESERVE", "Index", "NotFetched", "Web", "digest", "room"]
+__all__ = ["RESERVE", "Index", "NotFetched", "Web", "room"]
 
 RESERVE: Final = 64 * 1024 * 1024
 """Octets of the data partition that stay free for the hub's journal."""

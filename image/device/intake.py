@@ -22,7 +22,6 @@ Theory of operation
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
     from .fat import Fat
     from .place import Place
 
-__all__ = ["HIDDEN", "NAME", "Taken", "take"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Taken", "take"]
 
 NAME = "modemhub.toml"
 HIDDEN = "modemhub.toml.txt"
@@ -49,12 +46,10 @@ class Taken:
     """What came of it.
 
     Attributes:
-        changed: other settings than before are in force.
         complaints: what is wrong; the settings were not taken then.
         warnings: what went wrong with the card; the settings are in force.
     """
 
-    changed: bool = False
     complaints: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -69,7 +64,7 @@ def take(place: Place, fat: Fat) -> Taken:
     if digest(octets) == known:
         return Taken()
     if len(octets) > LARGEST:
-        return Taken(complaints=(f"{name} is too large to be a settings file",))
+        return Taken(complaints=(f"{name} is too large to be a settings file: put the right one in its place",))
     text = decoded(octets)
     kept = Kept.read(place)
     try:
@@ -109,11 +104,10 @@ def _keep(
 ) -> Taken:
     """Keep these from now on, and have the file on the card as it shall be."""
     name, on_card = found
-    changed = (settings, secrets) != (kept.settings, kept.secrets)
-    if changed or read(place.device / "settings.toml") is None:
+    if (settings, secrets) != (kept.settings, kept.secrets) or read(place.device / "settings.toml") is None:
         save(place, settings, secrets)
     write(place.device / "card.toml", on_card)
-    return Taken(changed=changed, warnings=_settle(place, fat, name, on_card))
+    return Taken(warnings=_settle(place, fat, name, on_card))
 
 
 def _known(place: Place) -> str | None:

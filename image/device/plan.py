@@ -20,14 +20,16 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from .shape import SECTIONS, Device
+from .shape import SECTIONS, Device, table
 from .text import toml
 
-__all__ = ["Facts", "File", "broker_runs", "console_url", "hub_settings", "merged", "plan", "ports"]
+__all__ = ["FIREWALL", "SERVICES", "Facts", "File", "broker_runs", "console_url", "merged", "plan", "ports"]
 
 RUN: Final = "/run/modemhub-device"
 CREDSTORE: Final = "/run/credstore"
 BROKER: Final = "/data/device/broker"
+FIREWALL: Final = "/run/nftables.conf"
+SERVICES: Final = "/run/systemd/dnssd"
 SSH_PORT: Final = 22
 BROKER_PORT: Final = 8883
 CLAIM_AT: Final = "the file CLAIM.txt on the card"
@@ -107,23 +109,22 @@ def broker_runs(settings: Mapping[str, Any], device: Device) -> bool:
 
 
 def _own_url(settings: Mapping[str, Any]) -> str | None:
-    mqtt = settings.get("mqtt")
-    url = mqtt.get("url") if isinstance(mqtt, Mapping) else None
+    url = table(settings, "mqtt").get("url")
     return url if isinstance(url, str) else None
 
 
 def hub_settings(settings: Mapping[str, Any], device: Device, facts: Facts) -> dict[str, Any]:
     """The hub's part, without secrets, with the defaults of the device."""
     hub: dict[str, Any] = {name: value for name, value in settings.items() if name not in SECTIONS}
-    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **_table(hub, "http")}
+    http = {"listen": LISTEN, "claim_at": CLAIM_AT, **table(hub, "http")}
     if "cert" not in http:
         http.setdefault("tls", True)
     hub["http"] = http
     if _own_url(settings) is None and broker_runs(settings, device) and facts.broker_password is not None:
-        hub["mqtt"] = {**_table(hub, "mqtt"), "url": LOCAL_BROKER, "username": HUB_ACCOUNT}
+        hub["mqtt"] = {**table(hub, "mqtt"), "url": LOCAL_BROKER, "username": HUB_ACCOUNT}
     url = console_url(settings, device)
     if url is not None:
-        hub["homeassistant"] = {"configuration_url": url, **_table(hub, "homeassistant")}
+        hub["homeassistant"] = {"configuration_url": url, **table(hub, "homeassistant")}
     return hub
 
 
@@ -135,20 +136,15 @@ def console_url(settings: Mapping[str, Any], device: Device) -> str | None:
 
 
 def _is_https(settings: Mapping[str, Any]) -> bool:
-    http = _table(settings, "http")
+    http = table(settings, "http")
     return "cert" in http or bool(http.get("tls", True))
-
-
-def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _hub(settings: Mapping[str, Any], secrets: Mapping[str, Any], device: Device, facts: Facts) -> Iterator[File]:
     hub = hub_settings(settings, device, facts)
     yield _file(f"{RUN}/modemhub.toml", toml(hub), 0o640, "root:modemhub")
     whole = merged(hub, {name: value for name, value in secrets.items() if name not in SECTIONS})
-    if _own_url(settings) is None and "url" in _table(hub, "mqtt") and facts.broker_password is not None:
+    if _own_url(settings) is None and "url" in table(hub, "mqtt") and facts.broker_password is not None:
         whole = {**whole, "mqtt": {**hub["mqtt"], "password": facts.broker_password}}
     for path, value in _leaves(whole):
         if _at(hub, path) is None:
@@ -254,7 +250,7 @@ def _wpa(device: Device) -> str:
 
 def _http(settings: Mapping[str, Any]) -> int | None:
     """The port on which the hub is reached over the network."""
-    listen = _table(settings, "http").get("listen", LISTEN)
+    listen = table(settings, "http").get("listen", LISTEN)
     if not isinstance(listen, str) or listen == "off":
         return None
     try:
@@ -285,7 +281,7 @@ def _firewall(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iter
     opened = ", ".join(str(port) for port in ports(settings, device, facts))
     tcp = f"\t\ttcp dport {{ {opened} }} accept\n" if opened else ""
     yield _file(
-        "/run/nftables.conf",
+        FIREWALL,
         f"""\
 flush ruleset
 table inet modemhub {{
@@ -320,7 +316,7 @@ def _names(settings: Mapping[str, Any], device: Device, facts: Facts) -> Iterato
 
 
 def _service(name: str, kind: str, port: int, words: str) -> File:
-    return _file(f"/run/systemd/dnssd/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
+    return _file(f"{SERVICES}/{name}.dnssd", f"[Service]\nName=%H\nType={kind}\nPort={port}\nTxtText={words}\n")
 
 
 def _time(device: Device) -> Iterator[File]:

@@ -18,9 +18,13 @@ here (``system.conf``), and RAUC's own options to ignore the board or the versio
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Manifest", "Running", "Version", "refusal"]
 
@@ -68,6 +72,41 @@ class Manifest:
     """SHA-256 of the image in it: which one it is."""
     readable_by: int = 0
     """The oldest schema whose hub reads the journal that this one's hub writes; 0: it does not say."""
+
+    @classmethod
+    def handed(cls, words: Mapping[str, str]) -> Self:
+        """As RAUC hands it to its handlers, in their environment; 1.13 gives them what is below ``meta`` alone."""
+
+        def told(name: str) -> str:
+            return words.get(f"RAUC_META_MODEMHUB_{name}", "")
+
+        slots = words.get("RAUC_TARGET_SLOTS", "").split()
+        digest = words.get(f"RAUC_IMAGE_DIGEST_{slots[0]}", "") if slots else ""
+        return cls(told("COMPATIBLE"), told("VERSION"), told("BUILD"), digest, _number(told("READABLE_BY")))
+
+    @classmethod
+    def shown(cls, text: str) -> Self:
+        """As ``rauc info --output-format=json-2`` shows it.
+
+        Raises:
+            ValueError: it does not.
+        """
+        try:
+            words: Any = json.loads(text)
+            update, meta = words["update"], words.get("meta", {}).get("modemhub", {})
+            return cls(
+                str(update["compatible"]),
+                str(update.get("version") or ""),
+                str(update.get("build") or ""),
+                str(words["images"][0]["checksum"]),
+                _number(str(meta.get("readable-by", ""))),
+            )
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"RAUC's answer is not understood: {error}") from error
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from appliance.settings import Settings as Hub
 
-from .shape import SECTIONS
+from .shape import SECTIONS, table
 from .text import line_of
+from .window import WINDOW
 
 __all__ = ["KEPT", "Wrong", "check", "filled", "secret_paths", "split"]
 
@@ -277,7 +278,7 @@ class UpdateSection(_Section):
     @field_validator("window")
     @classmethod
     def _is_window(cls, window: str | None) -> str | None:
-        if window is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", window):
+        if window is not None and not WINDOW.fullmatch(window):
             raise ValueError('write it as in "03:00-05:00"')
         return window
 
@@ -412,21 +413,16 @@ def check(content: Mapping[str, Any], text: str = "") -> None:
 
 def _on_this_device(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """What the hub would take elsewhere, and cannot be here."""
-
-    def table(name: str) -> Mapping[str, Any]:
-        found = content.get(name)
-        return found if isinstance(found, Mapping) else {}
-
-    path = table("store").get("path")
+    path = table(content, "store").get("path")
     if isinstance(path, str) and not (path.startswith(STORE) and "/" not in path.removeprefix(STORE)):
         yield ("store", "path"), f"on this device it stands in {STORE}: leave this line away"
-    listen = table("http").get("listen")
+    listen = table(content, "http").get("listen")
     found = re.search(r":(\d+)$", listen) if isinstance(listen, str) else None
     if found and int(found[1]) in TAKEN_PORTS:
         yield ("http", "listen"), f"port {found[1]} is that of {TAKEN_PORTS[int(found[1])]}: take another one"
     elif found and int(found[1]) < LEAST_PORT:
         yield ("http", "listen"), f"take a port from {LEAST_PORT} on"
-    mqtt, broker = table("mqtt"), table("broker")
+    mqtt, broker = table(content, "mqtt"), table(content, "broker")
     if broker.get("enabled") is not False and "url" not in mqtt and ("username" in mqtt or "password" in mqtt):
         yield ("mqtt",), "username and password are for a broker of your own, which mqtt.url names; it is missing"
     if broker.get("enabled") is False and broker.get("accounts"):

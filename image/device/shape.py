@@ -10,20 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-__all__ = ["SECTIONS", "Account", "Broker", "Device", "Network", "System", "Token", "Update", "Wifi"]
+__all__ = ["SECTIONS", "Account", "Broker", "Device", "Network", "System", "Token", "Update", "Wifi", "table"]
+
+
+def table(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The section of this name; empty, where there is none or it is something else."""
+    found = content.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 class _Section:
     """Reads itself off a table."""
 
     @classmethod
-    def of(cls, table: Any) -> Self:
-        """What is known of ``table``; a default wherever it says nothing that can be used."""
-        if not isinstance(table, Mapping):
+    def of(cls, section: Any) -> Self:
+        """What is known of ``section``; a default wherever it says nothing that can be used."""
+        if not isinstance(section, Mapping):
             return cls()
         known: dict[str, Any] = {}
         for each in fields(cls):  # type: ignore[arg-type] # every section is a dataclass
-            value = table.get(each.name)
+            value = section.get(each.name)
             if each.type == "tuple[str, ...]":
                 if isinstance(value, str):
                     known[each.name] = (value,)
@@ -80,14 +86,11 @@ class Broker:
     accounts: Mapping[str, Account] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Any) -> Self:
+    def of(cls, section: Mapping[str, Any]) -> Self:
         """As ``_Section.of``."""
-        given = table if isinstance(table, Mapping) else {}
-        enabled, accounts = given.get("enabled"), given.get("accounts")
-        named = accounts.items() if isinstance(accounts, Mapping) else ()
-        return cls(
-            enabled if isinstance(enabled, bool) else None, {name: Account.of(each) for name, each in sorted(named)}
-        )
+        enabled = section.get("enabled")
+        accounts = sorted(table(section, "accounts").items())
+        return cls(enabled if isinstance(enabled, bool) else None, {name: Account.of(each) for name, each in accounts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +124,13 @@ class Device:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
         """The device's part of the whole file."""
-        tokens = content.get("tokens")
         return cls(
-            System.of(content.get("system")),
-            Wifi.of(content.get("wifi")),
-            Network.of(content.get("network")),
-            Broker.of(content.get("broker")),
-            {name: Token.of(each) for name, each in sorted(tokens.items())} if isinstance(tokens, Mapping) else {},
-            Update.of(content.get("update")),
+            System.of(table(content, "system")),
+            Wifi.of(table(content, "wifi")),
+            Network.of(table(content, "network")),
+            Broker.of(table(content, "broker")),
+            {name: Token.of(each) for name, each in sorted(table(content, "tokens").items())},
+            Update.of(table(content, "update")),
         )
 
 

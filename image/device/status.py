@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -11,8 +10,9 @@ from .boot import facts
 from .claim import addresses
 from .kept import Kept
 from .plan import broker_runs, console_url, merged, ports
-from .rim import Command, read, run
+from .rim import Command, run
 from .shape import Device
+from .system import System
 from .tell import Board
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .place import Place
 
 __all__ = ["status"]
-
-log = logging.getLogger(__name__)
 
 
 def status(place: Place, *, command: Command = run) -> int:
@@ -39,15 +37,9 @@ def status(place: Place, *, command: Command = run) -> int:
 def _lines(place: Place, command: Command) -> Iterator[tuple[str, str]]:
     kept = Kept.read(place)
     device, now = Device.of(merged(kept.settings, kept.secrets)), facts(place)
-    image = dict(
-        line.split("=", 1) for line in (read(place.image) or b"").decode("utf-8", "replace").splitlines() if "=" in line
-    )
-    yield (
-        "version",
-        " ".join(image.get(key, "").strip('"') for key in ("VERSION", "BUILD", "BOARD")).strip() or "unknown",
-    )
-    line = (read(place.at("/proc/cmdline")) or b"").decode()
-    yield "slot", next((word.removeprefix("rauc.slot=") for word in line.split() if word.startswith("rauc.slot=")), "?")
+    system = System(place)
+    yield "version", " ".join(system.image.get(key, "") for key in ("VERSION", "BUILD", "BOARD")).strip() or "unknown"
+    yield "slot", system.slot
     yield "name", f"{socket.gethostname()}.local"
     yield "addresses", ", ".join(addresses(command)) or "none"
     yield "console", console_url(kept.settings, device) or "not in the network"

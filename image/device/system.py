@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from .place import Place
 from .release import Running
 from .rim import Failed
-from .trial import Before, Ledger
+from .trial import Before, Ledger, standing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .trial import State
+    from .trial import Standing, State
 
 __all__ = ["COMPATIBLE", "Hub", "Run", "System", "spawn"]
 
@@ -130,6 +130,11 @@ class System:
     def ledger(self) -> Ledger:
         """What it holds."""
         return Ledger.load(self.record)
+
+    @property
+    def standing(self) -> Standing:
+        """What this boot is by it."""
+        return standing(self.ledger.trial, booted=self.slot, boot_id=self.boot_id)
 
     def become(self, state: State, *, reason: str = "") -> None:
         """Record it."""

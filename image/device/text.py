@@ -3,8 +3,6 @@
 Promise: what any editor of Windows, macOS or Linux writes is read: UTF-8 with and without mark, UTF-16, the Windows
 code page of western Europe; any line ends; NULs and Ctrl-Z at the end. What is no TOML is told by line, with what to do
 about it. No value of the file is repeated in a complaint: it may be a password.
-
-Sections of the standard are TOML 1.0's.
 """
 
 from __future__ import annotations
@@ -46,11 +44,12 @@ class NotToml(Exception):
 
 def decoded(octets: bytes) -> str:
     """The text in them, with newlines alone at the line ends, whatever the editor made of it."""
+    even, odd = octets[:40:2], octets[1:40:2]  # of UTF-16, one of the two is NULs, but for a few letters
     if octets[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         text = octets.decode("utf-16", "replace")
-    elif octets[1:40:2].count(0) > octets[1:40:2].__len__() // 2 and octets[:40:2].count(0) == 0:
+    elif odd.count(0) > len(odd) // 2 and not even.count(0):
         text = octets.decode("utf-16-le", "replace")
-    elif octets[:40:2].count(0) > octets[:40:2].__len__() // 2 and octets[1:40:2].count(0) == 0:
+    elif even.count(0) > len(even) // 2 and not odd.count(0):
         text = octets.decode("utf-16-be", "replace")
     else:
         try:

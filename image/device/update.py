@@ -1,11 +1,4 @@
-"""``modemhub-device update``: installs signed bundles from a file, the network or a USB stick.
-
-Promise: whichever way a bundle comes, RAUC verifies its signature and asks ``update admit`` before it touches the other
-slot; the slot that runs is never written. A bundle that was installed once is not installed again by itself, so that
-one that was taken back is not tried every night, and a stick that stays plugged in does nothing. Before the reboot
-the hub ends as at any stop: no accepted text is lost.
-
-What it does not do: it does not decide whether the new version is kept. ``prove`` does, after the reboot.
+"""``modemhub-device update``: how updates are asked for, and what is told of them. ``updater`` does what is asked.
 
 ::
 
@@ -16,330 +9,55 @@ What it does not do: it does not decide whether the new version is kept. ``prove
     admit, installed      RAUC's pre-install and post-install handlers (``system.conf``): refusal, and the record
 
 The timer starts ``check --automatic`` at a random moment of the window, so that devices do not all come at once
-(``timer`` makes the drop-in for another window than the default).
+(``window`` makes the drop-in for another window than the default).
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import json
 import os
-import re
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from .download import NotFetched, Web, room
-from .kept import Kept
+from .download import NotFetched, Web
 from .place import Place
-from .prove import limits_of
-from .release import Manifest, Version, refusal
 from .rim import Failed
-from .shape import Device
-from .system import COMPATIBLE, RAUC_SECONDS, System, say
-from .trial import Ledger, Standing, State, Trial, standing
+from .system import COMPATIBLE, System, say
+from .trial import Standing, State
+from .updater import Pulled, Refused, Updater, mounted
+from .window import timer
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from .shape import Update as Settings
-
-__all__ = ["Refused", "Updater", "add_verb", "manifest_of", "timer"]
-
-WINDOW: Final = "03:00-05:00"
-BUNDLES: Final = "modemhub-*.raucb"
-INSTALL_SECONDS: Final = 3600.0
-"""704 MiB are written to the slowest card in 6 minutes; more than that is a card that is dying."""
-AFTER_BOOT: Final = 300.0
-"""A stick that is there at the start waits so long: the proof compares to how the hub was, and it needs its modems."""
-_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+__all__ = ["add_verb", "report", "timer", "words_of"]
 
 
-class Refused(Exception):
-    """It is not installed, and why, for people."""
+def report(system: System) -> dict[str, Any]:
+    """How it stands, as ``status --json`` prints it."""
+    image, trial = system.image, system.ledger.trial
+    return {
+        "version": image.get("VERSION"),
+        "build": image.get("BUILD"),
+        "slot": system.slot,
+        "standing": str(system.standing),
+        "last": None if trial is None else asdict(trial),
+    }
 
 
-class Pulled(Exception):
-    """The stick is not there any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """When automatic updates begin, in minutes of the local day."""
-
-    begin: int
-    length: int
-
-    @classmethod
-    def of(cls, text: str) -> Window:
-        """``03:00-05:00``; it may pass midnight. What cannot be read is the default."""
-        found = _WINDOW.fullmatch(text.strip()) or _WINDOW.fullmatch(WINDOW)
-        assert found
-        begin, end = (int(found[n]) * 60 + int(found[n + 1]) for n in (1, 3))
-        return cls(begin, (end - begin) % (24 * 60) or 24 * 60)
-
-
-def timer(window: str) -> str:
-    """The drop-in of ``modemhub-update.timer`` for this window; empty for the default, which the unit itself has."""
-    asked = Window.of(window)
-    if asked == Window.of(WINDOW):
-        return ""
-    at = f"{asked.begin // 60:02}:{asked.begin % 60:02}"
-    return f"[Timer]\nOnCalendar=\nOnCalendar=*-*-* {at}:00\nRandomizedDelaySec={asked.length}min\n"
-
-
-def manifest_of(words: Mapping[str, str], *, digest: str = "") -> Manifest:
-    """The manifest as RAUC tells it to its handlers; 1.13 gives them what is below ``meta`` alone."""
-
-    def told(name: str) -> str:
-        return words.get(f"RAUC_META_MODEMHUB_{name}", "")
-
-    readable = told("READABLE_BY")
-    return Manifest(
-        told("COMPATIBLE"), told("VERSION"), told("BUILD"), digest, int(readable) if readable.isdigit() else 0
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Updater:
-    """Installs."""
-
-    system: System
-    web: Web
-    mount: Callable[[Path], contextlib.AbstractContextManager[Path]]
-    """Makes a partition readable for a while, at the path that it gives."""
-
-    @property
-    def downloads(self) -> Path:
-        """Bundles on their way."""
-        return self.system.place.data / "updates"
-
-    @property
-    def settings(self) -> Settings:
-        """``[update]`` as it was taken last."""
-        return Device.of(Kept.read(self.system.place).settings).update
-
-    # --------------------------------------------------------------------------------------------- what may be
-
-    def _standing(self, ledger: Ledger) -> Standing:
-        return standing(ledger.trial, booted=self.system.slot, boot_id=self.system.boot_id)
-
-    def refusal(self, bundle: Manifest) -> str | None:
-        """Why this bundle is not installed now."""
-        on_trial = self._standing(self.system.ledger) in {Standing.TRIAL, Standing.CONDEMNED}
-        return refusal(bundle, self.system.running(on_trial=on_trial))
-
-    def inspect(self, bundle: Path) -> Manifest:
-        """The manifest of a bundle whose signature is verified.
-
-        Raises:
-            Refused: it is none, or its signature is not trusted here.
-        """
-        done = self.system.run(["rauc", "info", "--output-format=json-2", str(bundle)], RAUC_SECONDS)
-        if done.returncode:
-            raise Refused(f"{bundle.name} is not trusted: {_last_line(done.stderr)}")
-        try:
-            words: Any = json.loads(done.stdout)
-            update, meta = words["update"], words.get("meta", {}).get("modemhub", {})
-            readable = str(meta.get("readable-by", ""))
-            return Manifest(
-                str(update["compatible"]),
-                str(update.get("version") or ""),
-                str(update.get("build") or ""),
-                str(words["images"][0]["checksum"]),
-                int(readable) if readable.isdigit() else 0,
-            )
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise Refused(f"{bundle.name}: RAUC's answer is not understood: {error}") from error
-
-    # --------------------------------------------------------------------------------------------- RAUC's handlers
-
-    def admit(self, words: Mapping[str, str]) -> None:
-        """Before the other slot is touched: refuse, or begin the record.
-
-        Raises:
-            Refused: RAUC ends the installation.
-        """
-        numbers = words.get("RAUC_TARGET_SLOTS", "").split()
-        bundle = manifest_of(words, digest=words.get(f"RAUC_IMAGE_DIGEST_{numbers[0]}", "") if numbers else "")
-        if why := self.refusal(bundle):
-            raise Refused(f"version {bundle.version} is refused: {why}")
-        here = self.system.slot
-        targets = {words.get(f"RAUC_SLOT_BOOTNAME_{number}", "") for number in numbers}
-        if len(targets) != 1 or here in targets or "" in targets:
-            raise Refused(f"RAUC would write the slots {sorted(targets)}, and slot {here} runs")
-        (target,) = targets
-        image = self.system.image
-        trial = Trial(
-            State.INSTALLING,
-            slot=target,
-            from_slot=here,
-            version=bundle.version,
-            from_version=image.get("VERSION", ""),
-            build=bundle.build,
-            bundle=bundle.digest,
-            boot_id=self.system.boot_id,
-            at=self.system.stamp,
-            before=self.system.before(),
-        )
-        Ledger(trial, self.system.ledger.tried).save(self.system.record)
-
-    def installed(self) -> None:
-        """After the other slot was written and put first."""
-        if self.system.ledger.trial is not None:
-            self.system.become(State.INSTALLED)
-
-    # --------------------------------------------------------------------------------------------- installing
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Only one process of ours at a time.
-
-        Raises:
-            Refused: another is at it.
-        """
-        self.system.place.run.mkdir(parents=True, exist_ok=True)
-        with (self.system.place.run / "update.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Refused("another update is on its way") from None
-            yield
-
-    def install(self, bundle: Path, *, reboot: bool = True) -> Manifest:
-        """Install a bundle that is on this machine, and ask for the reboot into it.
-
-        Raises:
-            Refused: it is not to be installed, or RAUC could not.
-            Failed: systemd did not reboot.
-        """
-        manifest = self.inspect(bundle)
-        if why := self.refusal(manifest):
-            raise Refused(f"version {manifest.version} is refused: {why}")
-        say(f"installing version {manifest.version}")
-        done = self.system.run(["rauc", "install", str(bundle)], INSTALL_SECONDS)
-        if done.returncode:
-            raise Refused(f"version {manifest.version} was not installed: {_last_line(done.stderr or done.stdout)}")
-        say(f"version {manifest.version} is installed, and on trial after the reboot")
-        if reboot:
-            self.system.reboot()
-        return manifest
-
-    def fetch_and_install(self, url: str, *, sha256: str = "", size: int = 0, reboot: bool = True) -> Manifest:
-        """Install a bundle from the network; what ``install`` raises, and NotFetched."""
-        bundle = self.web.bundle(url, self.downloads, sha256=sha256, size=size)
-        try:
-            return self.install(bundle, reboot=reboot)
-        finally:
-            bundle.unlink(missing_ok=True)
-
-    def check(self, *, automatic: bool = False, reboot: bool = True) -> str:
-        """Ask the index of the settings; with ``automatic``, install what is newer where the settings let it.
-
-        Raises:
-            Refused, NotFetched, Failed.
-        """
-        settings = self.settings
-        if not settings.url:
-            return "no [update] url is set: nobody is asked for newer versions"
-        index = self.web.index(settings.url)
-        here = self.system.image.get("VERSION", "0")
-        if Version.of(index.version) <= Version.of(here):
-            return f"version {here} is the newest"
-        news = f"version {index.version} is there; {here} runs. {index.notes}".rstrip()
-        if index.min_version and Version.of(here) < Version.of(index.min_version):
-            raise Refused(f"{news}\nIt needs version {index.min_version} or newer first: install one between the two")
-        if not automatic:
-            return f"{news}\nmodemhub-device update install"
-        if not settings.automatic:
-            return f"{news}\n[update] automatic is off"
-        trial = self.system.ledger.trial
-        if trial is not None and trial.version == index.version and trial.state is State.ROLLED_BACK:
-            return f"{news}\nIt was taken back ({trial.reason}), and is not installed again by itself"
-        if trial is not None and self._standing(self.system.ledger) is Standing.SETTLED and trial.state.open:
-            return f"version {trial.version} is installed and waits for the reboot"
-        self.fetch_and_install(index.url, sha256=index.sha256, size=index.size, reboot=reboot)
-        return f"version {index.version} is installed"
-
-    def newest(self, *, reboot: bool = True) -> str:
-        """Install what the index names, also what was taken back once."""
-        settings = self.settings
-        if not settings.url:
-            raise Refused("no [update] url is set: name a file or an address")
-        index = self.web.index(settings.url)
-        self.fetch_and_install(index.url, sha256=index.sha256, size=index.size, reboot=reboot)
-        return f"version {index.version} is installed"
-
-    def stick(self, partition: Path, *, reboot: bool = True) -> str:
-        """Install the newest bundle in the root of a USB stick's partition, once.
-
-        It is copied first: the stick may be pulled then, and RAUC reads nothing that somebody else could change.
-
-        Raises:
-            Refused, NotFetched (no room), Failed, OSError.
-        """
-        if (early := min(AFTER_BOOT, limits_of(self.system).proof) - self.system.monotonic()) > 0:
-            self.system.sleep(early)
-        with self.mount(partition) as root:
-            found: list[tuple[Version, Path, Manifest]] = []
-            refused: list[str] = []
-            for file in sorted(root.glob(BUNDLES)):
-                try:
-                    manifest = self.inspect(file)
-                    found.append((Version.of(manifest.version), file, manifest))
-                except (Refused, ValueError) as error:
-                    refused.append(str(error))
-            if not found:
-                if refused:
-                    raise Refused("; ".join(refused))
-                return f"no {BUNDLES} in the root of {partition.name}"
-            _, file, manifest = max(found, key=lambda each: (each[0], each[1].name))
-            if manifest.digest in self.system.ledger.tried:
-                return f"{file.name} was installed once, and is not again by itself"
-            if why := self.refusal(manifest):
-                return f"{file.name} is refused: {why}"
-            self.downloads.mkdir(parents=True, exist_ok=True)
-            for left in self.downloads.iterdir():
-                left.unlink()
-            room(self.downloads, file.stat().st_size)
-            copy = self.downloads / "stick.raucb"
-            shutil.copyfile(file, copy)
-        try:
-            self.install(copy, reboot=reboot)
-        finally:
-            copy.unlink(missing_ok=True)
-        return f"version {manifest.version} is installed from the stick, which may be pulled"
-
-    # --------------------------------------------------------------------------------------------- status
-
-    def report(self) -> dict[str, Any]:
-        """How it stands, as ``update status --json`` prints it."""
-        ledger = self.system.ledger
-        image = self.system.image
-        trial = ledger.trial
-        return {
-            "version": image.get("VERSION"),
-            "build": image.get("BUILD"),
-            "slot": self.system.slot,
-            "standing": str(self._standing(ledger)),
-            "last": None if trial is None else asdict(trial),
-        }
-
-
-def words_of(report: Mapping[str, Any]) -> str:
+def words_of(said: Mapping[str, Any]) -> str:
     """The same for people."""
-    lines = [f"version {report['version']} (build {report['build']}) in slot {report['slot']}"]
-    last = report["last"]
+    lines = [f"version {said['version']} (build {said['build']}) in slot {said['slot']}"]
+    last = said["last"]
     if last is None:
         lines.append("never updated")
     else:
         told = {
-            State.INSTALLING: "is being installed, or was when power was cut",
-            State.INSTALLED: "is on trial" if report["standing"] == Standing.TRIAL else "waits for the reboot",
+            State.INSTALLING: "is being installed, or did not come to its end",
+            State.INSTALLED: "is on trial" if said["standing"] == Standing.TRIAL else "waits for the reboot",
             State.FAILING: "is being taken back",
             State.COMMITTED: "was committed",
             State.ROLLED_BACK: "was taken back",
@@ -350,35 +68,13 @@ def words_of(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("LastError: ")]
-    return (errors or lines)[-1].removeprefix("LastError: ") if lines else "it does not say why"
-
-
 # --------------------------------------------------------------------------------------------------------- verbs
-
-
-@contextlib.contextmanager
-def _mounted(system: System, partition: Path) -> Iterator[Path]:
-    """A partition, read-only, where nothing of it is run."""
-    if not partition.exists():
-        raise Pulled
-    place = system.place.run / "stick" / partition.name
-    place.mkdir(parents=True, exist_ok=True)
-    done = system.run(["mount", "-o", "ro,nosuid,nodev,noexec", str(partition), str(place)], RAUC_SECONDS)
-    if done.returncode:
-        raise Refused(f"{partition} cannot be read: {_last_line(done.stderr)}")
-    try:
-        yield place
-    finally:
-        system.run(["umount", "--lazy", str(place)], RAUC_SECONDS)
 
 
 def _updater(given: argparse.Namespace) -> Updater:
     system = System(Place(given.root))
     mark = f"modemhub/{system.image.get('VERSION', '0')} ({COMPATIBLE})"
-    return Updater(system, Web(system.sleep, say, mark=mark), functools.partial(_mounted, system))
+    return Updater(system, Web(system.sleep, say, mark=mark), functools.partial(mounted, system))
 
 
 def _told(given: argparse.Namespace) -> int:
@@ -421,8 +117,8 @@ def _stick(updater: Updater, given: argparse.Namespace) -> str:
 
 
 def _status(given: argparse.Namespace) -> int:
-    report = _updater(given).report()
-    print(json.dumps(report) if given.json else words_of(report))  # noqa: T201 - its answer
+    said = report(System(Place(given.root)))
+    print(json.dumps(said) if given.json else words_of(said))  # noqa: T201 - its answer
     return 0
 
 

@@ -42,12 +42,12 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from image.building import Impossible, requirements, run, source_date, wheels
+from image.building import Impossible, missing, requirements, run, sha256, source_date, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ARCHITECTURES", "Impossible", "build", "version"]
+__all__ = ["ARCHITECTURES", "build", "version"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
@@ -64,7 +64,6 @@ DOC: Final = "usr/share/doc/modemhub"
 MAN: Final = "usr/share/man/man1"
 PRIVATE: Final = {"etc/modemhub/modemhub.toml": 0o640}
 """Files that not everybody may read; ``debian/postinst`` gives them to the group."""
-NOT_SHIPPED: Final = frozenset({"__pycache__"})
 
 
 def version() -> str:
@@ -74,9 +73,7 @@ def version() -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(
-        source, target, symlinks=True, dirs_exist_ok=True, ignore=lambda _, names: NOT_SHIPPED.intersection(names)
-    )
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _licences(site: Path) -> Iterator[tuple[str, str, str]]:
@@ -168,8 +165,8 @@ def build(architecture: str, *, into: Path = DIST, number: str | None = None) ->
     Raises:
         Impossible: this machine cannot, or a registry was not reached.
     """
-    if not shutil.which("dpkg-deb"):
-        raise Impossible("dpkg-deb is not installed: apt install dpkg")
+    if lost := missing({"dpkg-deb": "dpkg"}):
+        raise Impossible(lost)
     number = number or version()
     epoch = source_date("appliance", "udev", "image", "uv.lock")
     for directory in (CACHE, into):
@@ -210,8 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for architecture in [arguments.architecture] if arguments.architecture else ARCHITECTURES:
             file = build(architecture, into=arguments.into)
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            print(f"{digest}  {os.path.relpath(file)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
+            print(f"{sha256(file)}  {os.path.relpath(file)}  {file.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - its answer
     except Impossible as error:
         print(f"image.package.build: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 1

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import hashlib
 import json
 import os
 import re
@@ -38,7 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from image import debian
-from image.building import Impossible, say, source_date
+from image.building import Impossible, say, sha256, source_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -244,7 +243,6 @@ def build(
     *,
     version: str | None = None,
     compatible: str = COMPATIBLE,
-    check: bool = True,
 ) -> Path:
     """Make a bundle of a slot's image.
 
@@ -254,7 +252,6 @@ def build(
         out: the bundle.
         version: what the image must say that it is; None: whatever it says.
         compatible: the board; another one is for tests.
-        check: see that a device would trust it; False is for tests.
 
     Raises:
         Impossible: the tools are missing, the image is something else, or the certificate does not sign code under
@@ -289,13 +286,12 @@ def build(
             out,
         ]
         debian.in_tools(argv, binds=binds, log=_log(), SOURCE_DATE_EPOCH=str(source_date()))
-        if check:
-            (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.trusted), encoding="utf-8")
-            try:
-                debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", out], binds=binds, log=_log())
-            except Impossible as error:
-                out.unlink(missing_ok=True)
-                raise Impossible(f"no device with this keyring would take the bundle: {error}") from error
+        (place / "check.conf").write_text(CHECK.format(compatible=compatible, keyring=by.trusted), encoding="utf-8")
+        try:
+            debian.in_tools(["rauc", f"--conf={place}/check.conf", "info", out], binds=binds, log=_log())
+        except Impossible as error:
+            out.unlink(missing_ok=True)
+            raise Impossible(f"no device with this keyring would take the bundle: {error}") from error
     return out
 
 
@@ -306,9 +302,7 @@ def _log() -> Path:
 
 def announce(bundle: Path, *, version: str, notes: str = "", min_version: str = "") -> Path:
     """The index that ``[update] url`` points to, beside the bundle: ``modemhub.json``."""
-    with bundle.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    words = {"version": version, "url": bundle.name, "sha256": sha256, "size": bundle.stat().st_size}
+    words = {"version": version, "url": bundle.name, "sha256": sha256(bundle), "size": bundle.stat().st_size}
     if notes:
         words["notes"] = notes
     if min_version:

@@ -123,7 +123,6 @@ def test_what_is_wrong_is_told_on_the_card_and_taken_back(place: Place, machine:
     assert b"line 2: system.hostname: " in told
     assert b'did you mean "ssid"?' in told
     assert told.count(b"\n") == told.count(b"\r\n")
-    settings(place, "")
     settings(place, "[system]\nhostname = 'ab'")
     start(place, machine)
     assert not (place.fat / FILE).exists()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from image.device.__main__ import main
 from tests.device.judges import nft_takes, tool
 
 OVERLAY = Path(__file__).resolve().parents[2] / "image" / "card" / "overlay"
 UNITS = OVERLAY / "usr/lib/systemd/system"
-OURS = sorted(
-    path
-    for path in UNITS.glob("modemhub-*")
-    if "prove" not in path.name and "update" not in path.name and path.is_file()
-)
+OURS = sorted(path for path in UNITS.glob("modemhub-*") if path.is_file())
+HANDLERS = [OVERLAY / "usr/lib/modemhub-device" / name for name in ("admit", "installed")]
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
@@ -43,13 +42,27 @@ def test_every_link_leads_to_a_unit_of_ours_or_of_debian() -> None:
         assert target.exists() or link.name == "nftables.service", link
 
 
-def test_the_units_say_what_the_command_line_knows() -> None:
-    source = (OVERLAY.parents[1] / "device/__main__.py").read_text(encoding="utf-8")
-    for unit in OURS:
-        for verb in re.findall(
-            r"^ExecStart=/usr/bin/modemhub-device (\w+)", unit.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            assert f'("{verb}", ' in source, unit
+def test_the_command_line_knows_what_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {
+        words: file.name
+        for file in (*OURS, *HANDLERS)
+        for words in re.findall(r"(?:=|exec )/usr/bin/modemhub-device (.*)", file.read_text(encoding="utf-8"))
+    }
+    assert {"boot", "prove", "update admit"} <= asked.keys()
+    for words, name in asked.items():
+        with pytest.raises(SystemExit):
+            main([*words.split(), "--no-such-option"])  # all before it is right, and nothing is done
+        assert capsys.readouterr().err.endswith("error: unrecognized arguments: --no-such-option\n"), name
+
+
+def test_the_proof_loads_nothing_of_what_fetches_updates() -> None:
+    """It runs at each start, on a small Pi too."""
+    script = "import sys; from image.device.__main__ import main\ntry: main(['prove', '--no-such-option'])\n"
+    script += "except SystemExit: print(*sorted({'urllib.request', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=OVERLAY.parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
 
 
 def test_sshd_lets_keys_in_and_nobody_else(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ facts = st.builds(
 befores = st.builds(Before, active=st.booleans(), answers=st.booleans(), ready=st.integers(0, 3))
 
 
+@settings(deadline=None)
 @given(seen=facts, before=befores)
 def test_no_facts_are_waited_on_beyond_the_time_and_none_is_good_that_is_worse_than_before(
     seen: Facts, before: Before
@@ -100,6 +101,7 @@ def test_no_facts_are_waited_on_beyond_the_time_and_none_is_good_that_is_worse_t
         assert (before.active and seen.failed) or seen.elapsed >= LIMITS.proof + LIMITS.grace
 
 
+@settings(deadline=None)
 @given(seen=facts, before=befores)
 def test_what_is_asked_of_a_slot_grows_with_what_was_before(seen: Facts, before: Before) -> None:
     if verdict(seen, before, LIMITS)[0] is Verdict.GOOD and before.active:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image.device import kept
@@ -152,6 +152,7 @@ def test_what_the_jumper_means(what: Callable[[float], bool | None], verdict: Ve
     assert judged(what) is verdict
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 40), st.sampled_from([True, False])), min_size=1, max_size=8))
 def test_a_hat_that_drives_the_line_never_erases_anything(course: list[tuple[float, bool]]) -> None:
     def driven(at: float) -> bool:
@@ -164,6 +165,7 @@ def test_a_hat_that_drives_the_line_never_erases_anything(course: list[tuple[flo
     assert judged(driven) is Verdict.NOTHING
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.2, 30), min_size=1, max_size=6))
 def test_only_one_long_hold_from_the_start_is_a_reset(breaks: list[float]) -> None:
     """Held and let go in turns: a reset exactly where the first hold was long enough, and what follows is calm."""

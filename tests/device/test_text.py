@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image.device.text import NotToml, decoded, line_of, parsed, toml
@@ -89,6 +89,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), VALUES, max_size=4))
 def test_what_is_written_as_toml_is_read_again(content: dict[str, object]) -> None:
     assert tomllib.loads(toml(content)) == content

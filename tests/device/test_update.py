@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from image.device import download
@@ -23,7 +24,9 @@ from image.device.release import Manifest, Running, Version, refusal
 from image.device.rim import write
 from image.device.system import COMPATIBLE
 from image.device.trial import Before, State
-from image.device.update import Refused, Updater, timer, words_of
+from image.device.update import report, words_of
+from image.device.updater import Refused, Updater
+from image.device.window import timer
 from tests.authority import Authority
 from tests.device.world import PowerCut, Rebooting, Release, World
 
@@ -69,6 +72,7 @@ releases = st.builds(
 )
 
 
+@budget(deadline=None)
 @given(here=releases, there=releases, builds=st.tuples(st.sampled_from("ab"), st.sampled_from("ab")))
 def test_nothing_older_is_ever_admitted_and_what_is_admitted_never_goes_in_a_circle(
     here: str, there: str, builds: tuple[str, str]
@@ -161,17 +165,9 @@ def test_while_a_slot_is_on_trial_the_way_back_is_not_overwritten(world: World) 
 
 
 def test_an_installation_that_raucs_write_ended_is_told_with_its_last_line(world: World) -> None:
-    run = world.run
-
-    def broken(argv: Any, seconds: float | None) -> Any:
-        done = run(argv, seconds)
-        if argv[:2] == ["rauc", "install"]:
-            done.returncode, done.stderr = 1, "50% copying\nLastError: Installation error: I/O error\n\n"
-        return done
-
-    updater = replace(world.updater, system=replace(world.system, run=broken))
+    world.io_errors = 1
     with pytest.raises(Refused, match=r"was not installed: Installation error: I/O error$"):
-        updater.install(world.file(NEW))
+        world.updater.install(world.file(NEW))
 
 
 def test_how_the_hub_was_is_in_the_record(world: World) -> None:
@@ -501,6 +497,19 @@ def test_what_was_taken_back_is_not_tried_every_night_but_a_person_may_and_a_new
     assert world.release.version == "0.2.1"
 
 
+def test_an_installation_that_failed_is_tried_again_the_next_night(
+    world: World, publisher: Publisher, web: Web
+) -> None:
+    settings(world, url=publish(publisher, NEW))
+    world.io_errors = 1
+    with pytest.raises(Refused, match="I/O error"):
+        by(world, web).check(automatic=True)
+    with pytest.raises(Rebooting):
+        by(world, web).check(automatic=True)
+    world.live()
+    assert world.release == NEW
+
+
 def test_a_version_that_needs_another_first_says_so(world: World, publisher: Publisher, web: Web) -> None:
     settings(world, url=publish(publisher, NEW, min_version="0.1.5"))
     with pytest.raises(Refused, match=r"needs version 0\.1\.5 or newer first"):
@@ -522,7 +531,7 @@ def test_the_timer_follows_the_window(window: str, drop_in: str) -> None:
 
 def test_the_report_says_where_an_update_stands(world: World) -> None:
     def said() -> str:
-        return words_of(world.updater.report())
+        return words_of(report(world.system))
 
     assert said() == "version 0.1.0 (build old) in slot A\nnever updated"
     with pytest.raises(Rebooting):
@@ -532,7 +541,7 @@ def test_the_report_says_where_an_update_stands(world: World) -> None:
     assert "is on trial" in said()
     world.live()
     assert "version 0.2.0 was committed" in said()
-    assert json.loads(json.dumps(world.updater.report()))["last"]["state"] == State.COMMITTED
+    assert json.loads(json.dumps(report(world.system)))["last"]["state"] == State.COMMITTED
 
 
 def test_only_one_at_a_time(world: World) -> None:

@@ -21,7 +21,7 @@ from image.device.place import Place
 from image.device.prove import prove
 from image.device.system import COMPATIBLE, System
 from image.device.tell import Board
-from image.device.update import Refused, Updater
+from image.device.updater import Refused, Updater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +70,8 @@ class World:
     bundle: Release | None = None
     cut_at: int = -1
     """At which step from now power is cut; -1: never."""
+    io_errors: int = 0
+    """So many installations end with a slot that is written by half."""
 
     def __post_init__(self) -> None:
         self.order = ["A", "B"]
@@ -226,6 +228,9 @@ class World:
         self._set_bad(target)
         self.slots[target] = HALF
         self.step()
+        if self.io_errors:
+            self.io_errors -= 1
+            return 1, "50% copying\nLastError: Installation error: I/O error\n\n"
         self.slots[target] = bundle
         self.step()
         self.left[target] = 3
