@@ -8,6 +8,9 @@
     stick DEVICE          udev: a partition of a USB stick; the newest bundle in its root is copied and installed
     admit, installed      RAUC's pre-install and post-install handlers (``system.conf``): refusal, and the record
 
+Where nobody is at a terminal, one that finds another at work waits for it: a stick with two partitions asks twice. What
+comes of a stick is told on the card, until the next start.
+
 The timer starts ``check --automatic`` at a random moment of the window, so that devices do not all come at once
 (``window`` makes the drop-in for another window than the default).
 """
@@ -82,14 +85,13 @@ def _told(given: argparse.Namespace) -> int:
     from .tell import Board  # noqa: PLC0415 - most verbs need none
 
     updater = _updater(given)
-    board = Board(updater.system.place) if given.card else None
     try:
-        with updater.alone():
+        with updater.alone(wait=given.unattended):
             print(given.action(updater, given))  # noqa: T201 - its answer
     except (Refused, NotFetched, Failed, OSError, ValueError) as error:
         say(f"update: {error}")
-        if board is not None:
-            board.tell("update", [f"The update was not installed: {error}"])
+        if given.card:
+            Board(updater.system.place).tell("stick", [f"The update on the USB stick was not installed: {error}"])
         return 1
     return 0
 
@@ -106,7 +108,7 @@ def _install(updater: Updater, given: argparse.Namespace) -> str:
 
 
 def _check(updater: Updater, given: argparse.Namespace) -> str:
-    return updater.check(automatic=given.automatic)
+    return updater.check(automatic=given.unattended)
 
 
 def _stick(updater: Updater, given: argparse.Namespace) -> str:
@@ -148,15 +150,17 @@ def add_verb(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     install.add_argument("source", nargs="?", metavar="FILE|URL", help="default: what [update] url names")
     install.add_argument("--sha256", default="", metavar="HEX", help="what the file must have")
     install.add_argument("--no-reboot", action="store_true", help="leave the reboot to somebody else")
-    install.set_defaults(do=_told, action=_install, card=False)
+    install.set_defaults(do=_told, action=_install, unattended=False, card=False)
     check = actions.add_parser("check", help="Ask whether there is a newer version.")
-    check.add_argument("--automatic", action="store_true", help="install it, where the settings let it")
+    check.add_argument(
+        "--automatic", dest="unattended", action="store_true", help="install it, where the settings let it"
+    )
     check.set_defaults(do=_told, action=_check, card=False)
     status = actions.add_parser("status", help="Say what runs, and what became of the last update.")
     status.add_argument("--json", action="store_true")
     status.set_defaults(do=_status)
     stick = actions.add_parser("stick", help="Install the newest bundle of a USB stick (udev does that).")
     stick.add_argument("device", type=Path)
-    stick.set_defaults(do=_told, action=_stick, card=True)
+    stick.set_defaults(do=_told, action=_stick, unattended=True, card=True)
     for name, function in (("admit", _admit), ("installed", _installed)):
         actions.add_parser(name, help="RAUC's handler.").set_defaults(do=function)

@@ -132,8 +132,8 @@ class Updater:
     # --------------------------------------------------------------------------------------------- installing
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Only one process of ours at a time.
+    def alone(self, *, wait: bool = False) -> Iterator[None]:
+        """Only one process of ours at a time; ``wait``: until the other one has ended.
 
         Raises:
             Refused: another is at it.
@@ -141,7 +141,7 @@ class Updater:
         self.system.place.run.mkdir(parents=True, exist_ok=True)
         with (self.system.place.run / "update.lock").open("w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise Refused("another update is on its way") from None
             yield
@@ -226,8 +226,9 @@ class Updater:
             file, manifest = newest
             if manifest.digest in self.system.ledger.tried:
                 return f"{file.name} was installed once, and is not again by itself"
-            if why := self.refusal(manifest):
-                return f"{file.name} is refused: {why}"
+            if (manifest.version, manifest.build) == (self.system.image.get("VERSION"), self.system.image.get("BUILD")):
+                return f"{file.name} is what runs"
+            self._must_be_admissible(manifest)
             self.downloads.mkdir(parents=True, exist_ok=True)
             for left in self.downloads.iterdir():
                 left.unlink()

@@ -23,6 +23,7 @@ from image.device.download import Index, NotFetched, Web
 from image.device.release import Manifest, Running, Version, refusal
 from image.device.rim import write
 from image.device.system import COMPATIBLE
+from image.device.tell import Board
 from image.device.trial import Before, State
 from image.device.update import report, words_of
 from image.device.updater import Refused, Updater
@@ -222,7 +223,8 @@ def test_a_stick_with_nothing_of_ours_or_nothing_trusted(world: World) -> None:
     with pytest.raises(Refused, match=r"modemhub-a\.raucb is not trusted"):
         world.updater.stick(Path("/dev/sda1"))
     world.plug(old=Release("0.0.1"))
-    assert "refused: it is older" in world.updater.stick(Path("/dev/sda1"))
+    with pytest.raises(Refused, match="refused: it is older"):
+        world.updater.stick(Path("/dev/sda1"))
 
 
 def test_a_stick_that_is_there_at_the_start_waits_for_the_modems(tmp_path: Path) -> None:
@@ -547,6 +549,37 @@ def test_the_report_says_where_an_update_stands(world: World) -> None:
 def test_only_one_at_a_time(world: World) -> None:
     with world.updater.alone(), pytest.raises(Refused, match="another update"), world.updater.alone():
         pass
+
+
+def test_one_that_nobody_asked_for_waits_for_the_other(world: World) -> None:
+    order: list[str] = []
+    there = threading.Event()
+
+    def second() -> None:
+        there.set()
+        with world.updater.alone(wait=True):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with world.updater.alone():
+        waiting.start()
+        there.wait()
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+
+
+def test_why_a_stick_was_not_installed_is_told_on_the_card(tmp_path: Path) -> None:
+    made = World(tmp_path, slots={"A": OLD})
+    made.boot()
+    cmdline = made.place.at("/proc/cmdline")
+    cmdline.write_text(cmdline.read_text() + " modemhub.prove=0")
+    nothing = tmp_path / "sda1"
+    nothing.write_bytes(b"no file system")
+    assert main(["--root", str(tmp_path), "update", "stick", str(nothing)]) == 1
+    (told,) = Board(made.place).problems()["stick"]
+    assert "was not installed" in told
+    assert "sda1 cannot be read" in told
 
 
 def test_a_stick_that_was_pulled_meanwhile_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
