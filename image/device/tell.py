@@ -27,8 +27,8 @@ FILE = "modemhub-error.txt"
 _HEAD = {
     "settings": "The settings in modemhub.toml were not taken. The device goes on with the last ones that were right.\n"
     "Mend these lines, put the card back, and start the device again:",
-    "data": "The part of this card that keeps everything (settings, keys, messages) cannot be read. As long as that is\n"
-    "so, the device does nothing: no texts, no console, no broker. It has erased nothing. What you can do:",
+    "data": "The part of this card that keeps everything (settings, keys, messages) cannot be read. As long as that\n"
+    "is so, the device does nothing: no texts, no console, no broker. It has erased nothing. What you can do:",
     "lost": "The part of this card that keeps everything was damaged, and has been repaired. Not all was saved:",
 }
 
