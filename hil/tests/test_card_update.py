@@ -1,8 +1,9 @@
 """The SD image and its updates: what is good is kept, what is not is left, and at any power cut something boots.
 
 Every bundle is written by the device's own RAUC and chosen by its own U-Boot. The short form has a good update and
-one that must be taken back, both by USB stick, and what is refused. ``--long`` has every sabotage of ``hil.card.slots``
-and ``CUTS`` power cuts at moments of an installation (environment ``MODEMHUB_CUTS``).
+one that must be taken back, both by USB stick, and what is refused. ``--long`` has one that is fetched from whoever
+publishes it, every sabotage of ``hil.card.slots``, and ``CUTS`` power cuts at moments of an installation (environment
+``MODEMHUB_CUTS``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hil.card import machine
 from hil.card.cuts import drop
 from hil.card.house import SETTINGS, api, modem_in
 from hil.card.machine import CardMachine
+from hil.card.publisher import Publisher
 from hil.card.slots import SABOTAGE, Slot, kept, plugged, stick, tiny
 from hil.rig import Modems
 from hil.rig.waiting import Overdue
@@ -123,9 +125,9 @@ async def still_there(device: CardMachine, texts: dict[str, str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def at_home(image: Path, place: Path) -> AsyncIterator[CardMachine]:
+async def at_home(image: Path, place: Path, *, settings: str = "") -> AsyncIterator[CardMachine]:
     """A device with a modem, committed and at rest."""
-    device = CardMachine(image, place, settings=SETTINGS, words=WORDS, on=False)
+    device = CardMachine(image, place, settings=SETTINGS + settings, words=WORDS, on=False)
     async with device:
         await device.power_on()
         async with Modems(place / "m", configuration=modem_in(device)):
@@ -189,6 +191,53 @@ async def test_a_good_update_is_kept_a_bad_one_is_taken_back_and_nothing_is_lost
         assert await device.fingerprint() == fingerprint
         await with_modem(device)
         assert not (await device.shell("systemctl --failed --plain --no-legend")).strip()
+    columns["verdict"] = "passed"
+
+
+@pytest.mark.timeout(3600)
+async def test_what_is_published_is_found_fetched_over_a_line_that_breaks_and_kept(
+    image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow, *, long: bool
+) -> None:
+    if not long:
+        pytest.skip("tests/device has the fetching, and the test above the rest: --long")
+    columns = row("updates", what="fetched from its publisher")
+    published = tmp_path / "published"
+    published.mkdir()
+    new = published / "modemhub-90.0.1-rpi-arm64.raucb"
+    new.symlink_to(bundles("90.0.1"))
+    bundle.announce(new, version="90.0.1", notes="Everything is better.")
+    async with Publisher(published, tmp_path) as publisher:
+        settings = f'\n[update]\nurl = "{publisher.index}"\n'
+        async with at_home(image, tmp_path, settings=settings) as device:
+            trusted = "/run/publisher.pem"
+            await device.ssh(["sh", "-c", f"cat > {trusted}"], stdin=publisher.certificate.read_bytes())
+            unit = "/run/systemd/system/modemhub-update.service.d"
+            trust = f"mkdir -p {unit} && printf '[Service]\nEnvironment=SSL_CERT_FILE={trusted}\n' > {unit}/trust.conf"
+            await device.shell(f"{trust} && systemctl daemon-reload")
+            texts = {await taken(device, "before"): "before"}
+            stranger = await device.ssh(["modemhub-device", "update", "check"], check=False)
+            assert stranger.code == 1
+            assert "certificate verify failed" in stranger.err
+            said = await device.shell(f"SSL_CERT_FILE={trusted} modemhub-device update check")
+            assert "version 90.0.1 is there" in said
+            assert "Everything is better." in said
+
+            began = time.monotonic()
+            publisher.breaks = [50_000_000]
+            await device.shell("systemctl start --no-block modemhub-update")
+            await device.restarted("modemhub: slot B (", within=INSTALLED)
+            columns["installed after"] = time.monotonic() - began
+            await device.ready(within=UP)
+            told = await until(
+                lambda: report(device), lambda said: said["last"]["state"] == "committed", "commit", within=UP
+            )
+            columns["committed after"] = time.monotonic() - began
+            assert (told["version"], told["slot"]) == ("90.0.1", "B")
+            _whole, rest = [ranges for path, ranges in publisher.asked if path.endswith(".raucb")]
+            assert rest is not None
+            assert 0 < int(rest.removeprefix("bytes=").removesuffix("-")) <= 50_000_000
+            assert (await device.shell("ls /data/updates")).strip() == ""
+            await still_there(device, texts)
     columns["verdict"] = "passed"
 
 
@@ -262,17 +311,17 @@ async def test_every_sabotage_is_taken_back(
 def moments(requests: list[Entry], begin: int, rng: random.Random) -> list[int]:
     """After how many requests power is cut: around each write of the boot choice and of the record, and anywhere."""
     choices = [n for n in range(begin, len(requests)) if requests[n].sector == CHOICE]
-    assert len(choices) >= 4, "RAUC takes the slot out with two writes, and puts it in front with two"
+    assert len(choices) >= 6, "RAUC takes the slot out and puts it in front, U-Boot takes an attempt, the commit"
     near = sorted({n + step for n in choices for step in (0, 1)} | {len(requests)})
     rest = rng.sample(range(begin, len(requests)), max(0, CUTS - len(near)))
     return sorted({*near[:CUTS], *rest})
 
 
 @pytest.mark.timeout(600 * (CUTS + 4))
-async def test_power_cut_while_it_is_installed_boots_old_or_new(
+async def test_power_cut_until_it_is_committed_boots_old_or_new(
     image: Path, bundles: Callable[..., Path], tmp_path: Path, row: NewRow, *, long: bool
 ) -> None:
-    """One installation is recorded write by write; cards as cuts may have left them are made of that, and started."""
+    """One update is recorded write by write, and cards as cuts may have left them are made of that."""
     if not long:
         pytest.skip(f"{CUTS} starts after power cuts take an hour: --long")
     new = bundles("90.0.1")
@@ -288,6 +337,9 @@ async def test_power_cut_while_it_is_installed_boots_old_or_new(
         begin = len(device.disk.requests())
         await device.shell("systemd-run --no-block modemhub-device update install /data/updates/x.raucb")
         await device.restarted("modemhub: slot B (", within=INSTALLED)
+        await device.ready(within=UP)
+        await proved(device)
+        assert (await report(device))["last"]["state"] == "committed"
         assert device.qemu.child is not None
         drop(device.qemu.child.pid)
         await device.qemu.stop()
