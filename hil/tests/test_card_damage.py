@@ -21,6 +21,7 @@ from hil.card.cuts import SECTOR
 from hil.card.house import SETTINGS, api, modem_in
 from hil.card.machine import CardMachine, Fat
 from hil.card.reader import DATA, SLOT_A, SLOT_B, examine, partition, untouched
+from hil.card.slots import plugged
 from hil.card.tiny import SECTOR as CHOICE
 from hil.card.tiny import chosen
 from hil.rig import Modems
@@ -44,6 +45,8 @@ ONLINE: Final = 300.0
 """Seconds for what takes a quarter of that where nobody else has the processors."""
 AGAIN: Final = 2.0
 """Seconds between two questions."""
+CHOSEN: Final = "modemhub: slot A"
+"""On the console, when the boot loader has chosen what it starts."""
 DERIVED: Final = "Finished modemhub-device.service"
 """On the console, when all is told on the card that is to be told."""
 LOST: Final = 4 << 20
@@ -153,7 +156,7 @@ async def test_what_can_be_repaired_is_repaired_and_nothing_is_lost(home: Home, 
     assert (await device.shell("systemctl --failed --plain --no-legend")) == ""
     # the root is not looked at: what is read-only needs no check, and gets none that would write to it
     checks = await device.shell("systemctl list-units --all --plain --no-legend 'systemd-fsck*' | cut -d' ' -f1")
-    assert checks.split() == [r"systemd-fsck@dev-disk-by\x2dpartuuid-4d485542\x2d01.service"]
+    assert checks.split() == ["systemd-fsck@dev-modemhub-boot.service"]
     await device.shut_down(within=ONLINE)
     with pytest.raises(FileNotFoundError):
         told(device)
@@ -162,7 +165,7 @@ async def test_what_can_be_repaired_is_repaired_and_nothing_is_lost(home: Home, 
         assert untouched(device.card, card, slot)
 
 
-async def test_lost_data_are_told_nothing_is_made_of_them_and_a_file_makes_a_new_device(home: Home) -> None:
+async def test_lost_data_are_told_nothing_is_made_of_them_and_a_file_makes_a_new_device(home: Home, card: Path) -> None:
     device = home.device
     damage.zero_data(device.card, LOST)
     before = await asyncio.to_thread(data_of, device.card)
@@ -183,11 +186,20 @@ async def test_lost_data_are_told_nothing_is_made_of_them_and_a_file_makes_a_new
 
     Fat.of(device.card).write("factory-reset", b"")
     device.configure(SETTINGS)
-    await device.boot(within=UP)
-    async with api(device) as door:
-        assert await texts_in(door) == []
-        assert (await door.call("GET", f"/api/v1/messages/{home.message}")).status == 404
-    assert (await device.shell("systemctl --failed --plain --no-legend")) == ""
+    await device.power_on()
+    await device.says(CHOSEN, within=UP)  # U-Boot of this machine would boot it
+    async with plugged(device, card):
+        await device.ready(within=UP)
+        async with api(device) as door:
+            assert await texts_in(door) == []
+            assert (await door.call("GET", f"/api/v1/messages/{home.message}")).status == 404
+        # the other card is there with all its partitions, and is not this device's
+        await device.ssh(["udevadm", "wait", "--timeout=120", "--settle", "/dev/sda4"])
+        sources = await device.shell(
+            "for at in / /boot/firmware /data; do findmnt --noheadings --output SOURCE $at; done"
+        )
+        assert sources.split() == ["/dev/vda2", "/dev/vda1", "/dev/vda4"]
+        assert (await device.shell("systemctl --failed --plain --no-legend")) == ""
     await device.shut_down(within=ONLINE)
     names = Fat.of(device.card).names()
     assert "factory-reset-done.txt" in names
