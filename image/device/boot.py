@@ -160,7 +160,7 @@ def _lost(place: Place) -> tuple[str, ...]:
     with contextlib.suppress(FileNotFoundError):
         if found := len(list((place.data / "lost+found").iterdir())):
             return (
-                f"{found} files have lost their names, and are not used: messages, settings or keys may be missing.",
+                f"Files without a name, which are not used: {found}. Messages, settings or keys may be missing.",
                 "A card that damages what is on it will do so again: use another one.",
                 "This goes with a factory reset, or when /data/lost+found is emptied (SSH).",
             )

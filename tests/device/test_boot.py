@@ -233,7 +233,7 @@ def test_what_a_repair_could_not_put_back_is_told_as_long_as_it_lies_there(place
     (found / "#12").write_bytes(b"?")
     for _ in range(2):
         start(place, machine)
-        assert b"1 files have lost their names" in (place.fat / FILE).read_bytes()
+        assert b"Files without a name, which are not used: 1." in (place.fat / FILE).read_bytes()
     (found / "#12").unlink()
     start(place, machine)
     assert not (place.fat / FILE).exists()
