@@ -153,8 +153,8 @@ async def test_what_can_be_repaired_is_repaired_and_nothing_is_lost(home: Home, 
     assert "'..' in /modemhub" in journal
     assert (await device.shell("systemctl --failed --plain --no-legend")) == ""
     # the root is not looked at: what is read-only needs no check, and gets none that would write to it
-    checks = await device.shell("systemctl list-units --all --plain --no-legend 'systemd-fsck*' | cut -d' ' -f1")
-    assert checks.split() == ["systemd-fsck@dev-modemhub-boot.service"]
+    checks = await device.shell("systemctl --state=active,failed --plain --no-legend list-units 'systemd-fsck[@-]*'")
+    assert [line.split()[0] for line in checks.splitlines()] == ["systemd-fsck@dev-modemhub-boot.service"]
     await device.shut_down(within=ONLINE)
     with pytest.raises(FileNotFoundError):
         told(device)
