@@ -250,6 +250,10 @@ class CardMachine:
         await self.power_on()
         await self.ready(within=within)
 
+    async def cable(self, *, plugged: bool) -> None:
+        """Plug its network cable in, or pull it out; while it is on."""
+        await self.qemu.qmp("set_link", name="net", up=plugged)
+
     async def cut(self, seed: int | str = 0) -> Loss:
         """Take its power; what it had not flushed may be lost, as the seed decides."""
         await self.drop()

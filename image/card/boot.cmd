@@ -64,6 +64,7 @@ for round in first second; do
       setenv BOOT_${slot}_LEFT ${left}
       run remember
       setenv told "slot ${slot}"; run tell
+      # PARTUUID: the same name on every board, but also of another card of this image; the first one that is found is taken
       setenv bootargs "root=PARTUUID=4d485542-0${part} ro rootwait rauc.slot=${slot} panic=10 net.ifnames=0 ${console} loglevel=4 ${extra}"
       if load ${devtype} ${devnum}:${part} ${kernel_addr_r} /boot/vmlinuz; then
         if load ${devtype} ${devnum}:${part} ${ramdisk_addr_r} /boot/initrd.img; then

@@ -5,6 +5,16 @@ rest goes on with what is there: a broker without keys keeps nobody from reading
 
 Order: directories, the file on the card, SSH's keys, the broker's, the plan, the hostname. ``refresh`` is the part of
 it that follows the claim, for ``claim``.
+
+Without the data partition. A damaged one is repaired before it is mounted (``mend``, a shell script of the image). One
+that cannot be is not mounted, and never erased unless somebody asks for it (``reset``). Then
+
+* systemd starts no hub, no tokens, no update: they require their directories on it. No broker and no SSH either, whose
+  keys are there;
+* the file on the card is not taken, as nothing could be kept, and stays as it is; the network is that of a device
+  without settings, so that it can be pinged;
+* ``modemhub-error.txt`` says so, and what to do; it goes when the partition can be mounted again;
+* the slot gets its attempts back, unless it is on trial: ``prove`` tells the rest. The jumper works.
 """
 
 from __future__ import annotations
@@ -27,7 +37,7 @@ from .shape import Device
 from .tell import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from .place import Place
 
@@ -53,6 +63,13 @@ CLAIM: Final = "CLAIM.txt"
 """On the card: how to become the owner."""
 
 
+UNREADABLE: Final = (
+    "1. Switch the device off, and on again after a minute.",
+    "2. If this file is still here then: write the image to another card. This one may be worn out.",
+    "3. Or go on with this card: put an empty file with the name factory-reset on this drive, and start the device.",
+    "   It then forgets all that was kept, and begins as a new one. Write your passwords into modemhub.toml again.",
+)
+"""What can be done where the data partition cannot be mounted."""
 WINDOW: Final = "/run/systemd/system/modemhub-update.timer.d/window.conf"
 
 
@@ -81,10 +98,19 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
             log.exception("%s", what)
             troubles.append(f"{what}: {type(error).__name__}: {error}")
 
+    if not place.keeps:
+        log.error("the data partition is not mounted: nothing is started but the network")
+        with part("what is derived from no settings"):
+            refresh(place)
+        board.tell("data", UNREADABLE)
+        board.tell("device", troubles)
+        return 0
+
     with contextlib.ExitStack() as written:
         with part("the directories of the data partition"):
             prepare_data(place.data, real=place.real)
         complaints: tuple[str, ...] = ()
+        lost: tuple[str, ...] = ()
         with part("the settings file"):
             taken = take(place, fat)
             complaints = taken.complaints
@@ -110,21 +136,35 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
         with part("the hostname"):
             place.at("/proc/sys/kernel/hostname").write_text(device.system.hostname, encoding="ascii")
         with part("the card"):
-            written.enter_context(_once(fat, board, complaints, troubles))
+            lost = _lost(place)
+            written.enter_context(_once(fat, board, (*complaints, *troubles, *lost)))
             _authority(place, fat, kept, device)
             if not place.hub_claim.exists() and fat.find(CLAIM) is not None:  # the power was cut as it went
                 fat.remove(CLAIM)
+        board.tell("lost", lost)
         board.tell("settings", complaints)
         board.tell("device", troubles)
     return 0
 
 
 @contextlib.contextmanager
-def _once(fat: Fat, board: Board, complaints: tuple[str, ...], troubles: list[str]) -> Iterator[None]:
+def _once(fat: Fat, board: Board, told: Sequence[str]) -> Iterator[None]:
     """One time of writing for all that is told, where there is anything to tell."""
-    quiet = not complaints and not troubles and not board.problems()
+    quiet = not told and not board.problems()
     with contextlib.nullcontext() if quiet else fat.writable():
         yield
+
+
+def _lost(place: Place) -> tuple[str, ...]:
+    """What a repair of the data partition found without a name: a sound one has nothing there."""
+    with contextlib.suppress(FileNotFoundError):
+        if found := len(list((place.data / "lost+found").iterdir())):
+            return (
+                f"Files without a name, which are not used: {found}. Messages, settings or keys may be missing.",
+                "A card that damages what is on it will do so again: use another one.",
+                "This goes with a factory reset, or when /data/lost+found is emptied (SSH).",
+            )
+    return ()
 
 
 def _authority(place: Place, fat: Fat, kept: Kept, device: Device) -> None:

@@ -34,6 +34,15 @@ class Place:
         return self.at("/data")
 
     @property
+    def keeps(self) -> bool:
+        """Whether that is mounted; where it is not, ``data`` is an empty directory of the read-only root."""
+        try:
+            lines = self.at("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return False
+        return any(line.split(" ")[1:2] == ["/data"] for line in lines)
+
+    @property
     def device(self) -> Path:
         """What the device keeps beside the hub."""
         return self.at("/data/device")

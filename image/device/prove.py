@@ -16,6 +16,12 @@ Theory of operation. ``trial.standing`` says what this boot is::
     TRIAL         ``verdict`` is asked every few seconds until it says good or bad
     CONDEMNED     power was cut while a trial was being left: it is left
 
+Without the data partition there is no record, and only the boot choice says what this boot is: few attempts left, and
+another slot to go to, is a trial, as for ``overdue``. Its system cannot mount what the other can, or nobody can. It
+is started anew, so that its attempts run out and the boot loader goes back, after three starts at the most. Any other
+slot gets its attempts back at once, and stays: so of two slots that both find no data, one runs on and tells so on the
+card (``boot``); there is no loop.
+
 ``verdict`` is PURE and reads as a table, its first line that applies decides; what was so before the installation
 (``Before``) is required after it, and nothing more: a hub that was switched off, or had no modem, blocks no update::
 
@@ -152,6 +158,8 @@ def prove(system: System, board: Board) -> int:
 
     Without a decision ``overdue`` ends the boot of a trial, and the boot loader goes back.
     """
+    if not system.place.keeps:
+        return _without_data(system)
     trial = system.ledger.trial
     stands = standing(trial, booted=system.slot, boot_id=system.boot_id)
     try:
@@ -162,6 +170,21 @@ def prove(system: System, board: Board) -> int:
             if trial is not None and stands is not Standing.SETTLED:
                 _come_back(system, board, trial, stands)
             _settle(system)
+    except (Failed, OSError) as failed:
+        say(f"prove: {failed}")
+        return 1
+    return 0
+
+
+def _without_data(system: System) -> int:
+    """Nothing is known but the boot choice."""
+    try:
+        if system.few_left:
+            say("the data partition is not mounted: this slot may be on trial, and is started anew or left")
+            system.reboot()
+        else:
+            system.refill()
+            _proved(system)
     except (Failed, OSError) as failed:
         say(f"prove: {failed}")
         return 1

@@ -37,6 +37,8 @@ ASK_SECONDS: Final = 60.0
 """For a question: on a Zero 2 W, the hub's command takes 5 s to start."""
 ATTEMPTS: Final = 12
 """Of a committed slot, as in ``system.conf``."""
+FEW: Final = 2
+"""Attempts that are left in the first start of a trial: ``boot-attempts-primary`` of ``system.conf``, less that one."""
 RAUC_SECONDS: Final = 120.0
 """For marking a slot; RAUC's service is started for it, and it asks for the state of both slots."""
 
@@ -198,6 +200,23 @@ class System:
         done = self.run(["rauc", "status", f"mark-{word}", which], RAUC_SECONDS)
         if done.returncode:
             raise Failed(f"rauc could not mark the {which} slot {word}: {done.stderr.strip() or done.returncode}")
+
+    @property
+    def few_left(self) -> bool:
+        """Whether the running slot has as few attempts left as one on trial, and there is another; as ``overdue``."""
+        other = "B" if self.slot == "A" else "A"
+        order = self._choice("BOOT_ORDER").split()
+        with contextlib.suppress(ValueError):
+            return (
+                int(self._choice(f"BOOT_{self.slot}_LEFT"), 16) <= FEW
+                and other in order
+                and int(self._choice(f"BOOT_{other}_LEFT"), 16) > 0
+            )
+        return False
+
+    def _choice(self, variable: str) -> str:
+        """Of the boot choice; empty: it cannot be read."""
+        return self.run(["fw_printenv", "-n", variable], ASK_SECONDS).stdout.strip()
 
     def refill(self) -> None:
         """Give the running slot its attempts back without RAUC, which does the same (``boot-attempts``).

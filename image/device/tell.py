@@ -1,7 +1,8 @@
 """``modemhub-error.txt`` on the card: what is wrong, from everybody who has something to say.
 
 Each source has one file below /data/device/problems, and the card's file is made of all of them; when the last one has
-nothing to say any more, it goes. It is written for somebody with a Windows computer: CRLF, plain words.
+nothing to say any more, it goes. It is written for somebody with a Windows computer: CRLF, plain words. Where the data
+partition is not mounted, the files are of this boot alone, below /run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ FILE = "modemhub-error.txt"
 _HEAD = {
     "settings": "The settings in modemhub.toml were not taken. The device goes on with the last ones that were right.\n"
     "Mend these lines, put the card back, and start the device again:",
+    "data": "The part of this card that keeps everything (settings, keys, messages) cannot be read. As long as that\n"
+    "is so, the device does nothing: no texts, no console, no broker. It has erased nothing. What you can do:",
+    "lost": "The part of this card that keeps everything was damaged, and has been repaired. Not all was saved:",
 }
 
 
@@ -33,7 +37,7 @@ class Board:
     """Where problems are told."""
 
     def __init__(self, place: Place, *, fat: Fat | None = None) -> None:
-        self._directory = place.device / "problems"
+        self._directory = (place.device if place.keeps else place.run) / "problems"
         self._fat = fat or Fat(place)
 
     def tell(self, source: str, lines: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A device whose root is a directory: FAT, /data and /run are there, and nothing is mounted."""
+"""A device whose root is a directory: FAT, /data and /run are there, and /data is told to be mounted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-DIRECTORIES = ("boot/firmware", "data", "run", "proc/sys/kernel", "var/lib/modemhub", "var/lib/mosquitto", "dev", "etc")
+DIRECTORIES = (
+    "boot/firmware",
+    "data",
+    "run",
+    "proc/sys/kernel",
+    "proc/self",
+    "var/lib/modemhub",
+    "var/lib/mosquitto",
+    "dev",
+    "etc",
+)
+
+MOUNTS = "/dev/mmcblk0p2 / ext4 ro 0 0\n/dev/mmcblk0p4 /data ext4 rw,noatime 0 0\n"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     for name in DIRECTORIES:
         (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "proc/self/mounts").write_text(MOUNTS, encoding="ascii")
     return Place(tmp_path)
 
 

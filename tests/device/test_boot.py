@@ -12,6 +12,7 @@ import pytest
 from image.device.boot import boot
 from image.device.rim import Failed
 from image.device.tell import FILE, Board
+from tests.device.conftest import MOUNTS
 
 if TYPE_CHECKING:
     from image.device.place import Place
@@ -164,6 +165,77 @@ def test_one_broken_part_keeps_nobody_from_the_console(place: Place, machine: Ma
     if broken in {"ssh-keygen", "broker", "hostname"}:
         assert (place.fat / FILE).exists()
     assert bool(Board(place).problems()) == (broken != "settings")
+
+
+def unmounted(place: Place) -> None:
+    """As systemd leaves it: an empty directory of a root that cannot be written to."""
+    place.data.rename(place.at("/partition"))
+    place.data.mkdir()
+    place.at("/proc/self/mounts").write_text("/dev/mmcblk0p2 / ext4 ro 0 0\n", encoding="ascii")
+
+
+def mounted(place: Place) -> None:
+    place.data.rmdir()
+    place.at("/partition").rename(place.data)
+    place.at("/proc/self/mounts").write_text(MOUNTS, encoding="ascii")
+
+
+def test_data_that_cannot_be_mounted_is_told_in_plain_words_until_it_can(place: Place, machine: Machine) -> None:
+    settings(place, f"[system]\nssh_keys = '{KEY}'" + ACCOUNTS)
+    start(place, machine)
+    fat = {path.name: path.read_bytes() for path in place.fat.iterdir()}
+    shutil.rmtree(place.at("/run"))
+    place.at("/run").mkdir()
+    unmounted(place)
+    start(place, machine)
+    told = (place.fat / FILE).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    assert "cannot be read" in told
+    assert "has erased nothing" in told
+    assert "factory-reset" in told
+    assert "Error" not in told
+    # nothing is made up, nothing is thrown away
+    assert list(place.data.iterdir()) == []
+    assert {path.name: path.read_bytes() for path in place.fat.iterdir() if path.name != FILE} == fat
+    assert text(place, "/run/systemd/network/20-modemhub-wired.network") is not None
+    assert text(place, "/run/ssh/authorized_keys") is None
+    assert text(place, "/run/modemhub-device/mosquitto.conf") is None
+    assert list(Board(place).problems()) == ["data"]
+    mounted(place)
+    start(place, machine)
+    assert not (place.fat / FILE).exists()
+
+
+def test_a_settings_file_keeps_its_secrets_while_nothing_can_be_kept(place: Place, machine: Machine) -> None:
+    unmounted(place)
+    settings(place, ACCOUNTS)
+    start(place, machine)
+    assert (place.fat / "modemhub.toml").read_text(encoding="utf-8") == ACCOUNTS
+    mounted(place)
+    start(place, machine)
+    assert "abcdefghijkl" not in (place.fat / "modemhub.toml").read_text(encoding="utf-8")
+    assert text(place, "/run/modemhub-device/mosquitto.conf") is not None
+
+
+def test_neither_data_nor_card_can_be_read_and_it_ends_all_the_same(place: Place, machine: Machine) -> None:
+    unmounted(place)
+    machine.answers["mount"] = Failed("mount: the card is broken")
+    start(place, machine)
+    assert text(place, "/run/nftables.conf") is not None
+    assert list(Board(place).problems()) == ["data"]
+
+
+def test_what_a_repair_could_not_put_back_is_told_as_long_as_it_lies_there(place: Place, machine: Machine) -> None:
+    found = place.data / "lost+found"
+    found.mkdir()
+    start(place, machine)
+    assert not (place.fat / FILE).exists()
+    (found / "#12").write_bytes(b"?")
+    for _ in range(2):
+        start(place, machine)
+        assert b"Files without a name, which are not used: 1." in (place.fat / FILE).read_bytes()
+    (found / "#12").unlink()
+    start(place, machine)
+    assert not (place.fat / FILE).exists()
 
 
 def test_ssh_needs_a_key_and_host_keys_last(place: Place, machine: Machine) -> None:

@@ -65,6 +65,23 @@ def test_the_proof_loads_nothing_of_what_fetches_updates() -> None:
     assert done.stdout.split() == []
 
 
+def test_systemd_reads_the_mounts_as_they_are_meant(tmp_path: Path) -> None:
+    """Of the own disk; /data is checked by ``mend``, the FAT by its fsck, the root by nobody; no start hangs on it."""
+    generator = Path("/usr/lib/systemd/system-generators/systemd-fstab-generator")
+    if not generator.exists():
+        pytest.skip("systemd is not installed")
+    argv: list[str | Path] = [generator, tmp_path, tmp_path, tmp_path]
+    subprocess.run(argv, check=True, env={"SYSTEMD_FSTAB": str(OVERLAY / "etc/fstab")}, capture_output=True)
+    data = (tmp_path / "data.mount").read_text(encoding="utf-8").splitlines()
+    assert {"What=/dev/modemhub/data", "Requires=modemhub-mend.service", "After=modemhub-mend.service"} <= set(data)
+    fat = (tmp_path / "boot-firmware.mount").read_text(encoding="utf-8").splitlines()
+    assert {"What=/dev/modemhub/boot", "Requires=systemd-fsck@dev-modemhub-boot.service"} <= set(fat)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("*.mount"))
+    assert re.findall(r"Requires=(systemd-fsck\S*)", text) == ["systemd-fsck@dev-modemhub-boot.service"]
+    required = {path.name for path in tmp_path.glob("local-fs.target.requires/*")}
+    assert required == {"tmp.mount", "var-log.mount", "var-tmp.mount"}
+
+
 def test_sshd_lets_keys_in_and_nobody_else(tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run([tool("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

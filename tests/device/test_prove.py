@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from image.device.trial import Before, Ledger, Standing, State, Trial, standing
 from tests.device.world import PowerCut, Rebooting, Release, World
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 OLD = Release("0.1.0", "old")
@@ -299,3 +301,64 @@ def test_a_rauc_that_cannot_mark_leaves_the_decision_to_who_watches_the_boot(tmp
     assert not (made.place.run / "proved").exists()
     assert made.system.ledger.trial is not None
     assert made.system.ledger.trial.state is State.INSTALLED
+
+
+# ------------------------------------------------------------------------------------------- without the data partition
+
+
+def test_a_slot_that_cannot_mount_the_data_partition_is_left_and_the_person_is_told(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    assert install(made, Release("0.2.0", mounts=False)) is Rebooting
+    made.live()
+    assert made.boots[-4:] == ["B", "B", "B", "A"]
+    assert made.order[0] == "A"
+    assert "update to version 0.2.0 was taken back" in made.told
+    assert made.system.ledger.trial is not None
+    assert made.system.ledger.trial.state is State.ROLLED_BACK
+
+
+@pytest.mark.parametrize("trial", [False, True])
+def test_without_data_one_slot_runs_on_with_all_its_attempts_however_often_it_is_started(
+    tmp_path: Path, *, trial: bool
+) -> None:
+    made = world(tmp_path)
+    if trial:
+        assert install(made, GOOD) is Rebooting
+    made.readable = False
+    for _ in range(30):
+        made.live()
+        assert made.booted == "A"
+        assert made.left["A"] == 12
+    assert made.boots.count("B") == 3 * trial
+    made.readable = True
+    made.live()
+    assert made.booted == "A"
+    assert ("update to version 0.2.0 was taken back" in made.told) is trial
+
+
+def test_without_data_ten_short_starts_of_a_committed_slot_end_in_one_that_runs_on(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    assert install(made, GOOD) is Rebooting
+    made.live()
+    for _ in range(10):
+        made.boot()  # and off again
+    made.readable = False
+    made.live()
+    settled = made.booted
+    made.live()
+    assert made.booted == settled
+    assert made.left[settled] == 12
+
+
+def test_without_data_a_boot_choice_that_cannot_be_written_is_no_reason_to_reboot(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.readable = False
+    made.boot()
+    whole = made.run
+
+    def run(argv: Sequence[str], seconds: float | None) -> subprocess.CompletedProcess[str]:
+        if argv[0].startswith("fw_"):
+            return subprocess.CompletedProcess(list(argv), 1, "", "no such device")
+        return whole(argv, seconds)
+
+    assert prove(replace(made.system, run=run), made.board) == 1

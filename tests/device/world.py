@@ -47,6 +47,8 @@ class Release:
     signed: bool = True
     boots: bool = True
     """Its kernel starts."""
+    mounts: bool = True
+    """It can mount the data partition, if anything can."""
     starts: bool = True
     """Its hub gets active."""
     refuses: bool = False
@@ -85,8 +87,10 @@ class World:
         self.calls: list[tuple[str, ...]] = []
         self.place = Place(self.root)
         self.system = System(self.place, self.run, lambda: self.clock, self._sleep, lambda: dt.datetime.now(dt.UTC))
-        self.board = Board(self.place, fat=Fat(self.place, command=self._fat_command))
         self.place.fat.mkdir(parents=True)
+        self.readable = True
+        """What is on the data partition can be mounted."""
+        self._mount_data(mounted=True)
         self.updater = Updater(self.system, Web(self._sleep, self.said.append), self._mount)
         self.stick = self.root / "stick"
 
@@ -143,8 +147,26 @@ class World:
             file = self.place.at(path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+        self._mount_data(mounted=self.readable and self.release.mounts)
         proved = self.place.run / "proved"
         proved.unlink(missing_ok=True)
+
+    def _mount_data(self, *, mounted: bool) -> None:
+        """Have the partition at /data, or the root's empty directory, in which nobody wrote."""
+        data, partition = self.place.data, self.root / "partition"
+        if data.is_symlink():
+            data.unlink()
+        elif data.exists():
+            data.rmdir()
+        partition.mkdir(exist_ok=True)
+        if mounted:
+            data.symlink_to(partition)
+        else:
+            data.mkdir()
+        mounts = self.place.at("/proc/self/mounts")
+        mounts.parent.mkdir(parents=True, exist_ok=True)
+        mounts.write_text("/dev/mmcblk0p4 /data ext4 rw 0 0\n" * mounted)
+        self.board = Board(self.place, fat=Fat(self.place, command=self._fat_command))
 
     def live(self, *, boots: int = 12) -> None:
         """Boot, prove, and again as often as it is asked for, or power is cut."""
@@ -175,6 +197,12 @@ class World:
                     )
                 else:
                     code, error = 1, "no hub"
+            case ["fw_printenv", "-n", "BOOT_ORDER"]:
+                out = " ".join(self.order) + "\n"
+            case ["fw_printenv", "-n", variable]:
+                out = f"{self.left[variable[5]]:x}\n"
+            case ["fw_setenv", variable, value]:
+                self.left[variable[5]] = int(value, 16)
             case ["rauc", "info", _, file]:
                 code, out, error = self._info(self._bundle(file))
             case ["rauc", "install", file]:
