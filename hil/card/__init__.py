@@ -6,6 +6,7 @@
     tiny        the least card that the U-Boot script boots
     cuts        what a power cut leaves of what was written
     house       the clients of the device, by HTTPS and by its broker
+    damage      damage to a card out of its machine
     reader      a card out of its machine: what is wrong with it, what was written to
     slots       other versions of it, good ones and sabotaged ones, as bundles; and USB sticks that bring them
     publisher   an HTTPS server that has them, over a line that may break

@@ -22,8 +22,7 @@ from hil.card.house import SETTINGS, api, modem_in
 from hil.card.machine import CardMachine, Fat
 from hil.card.reader import DATA, SLOT_A, SLOT_B, examine, partition, untouched
 from hil.card.slots import plugged
-from hil.card.tiny import SECTOR as CHOICE
-from hil.card.tiny import chosen
+from hil.card.tiny import CHOICE, chosen
 from hil.rig import Modems
 from hil.rig.waiting import Overdue
 

@@ -35,6 +35,7 @@ from .plan import Facts, File, broker_runs, merged, plan
 from .rim import Command, Failed, ids, link, read, run, sync_directory, write
 from .shape import Device
 from .tell import Board
+from .window import timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,6 +143,7 @@ def boot(place: Place, *, command: Command = run, now: Callable[[], datetime] = 
             if not place.hub_claim.exists() and fat.find(CLAIM) is not None:  # the power was cut as it went
                 fat.remove(CLAIM)
         board.tell("lost", lost)
+        board.tell("stick", ())
         board.tell("settings", complaints)
         board.tell("device", troubles)
     return 0
@@ -179,8 +181,6 @@ def _window(place: Place, device: Device, command: Command) -> None:
     """When updates may be installed, for systemd's timer."""
     if device.update.window == Device().update.window:  # as the unit itself has it
         return
-    from .update import timer  # noqa: PLC0415 - only here
-
     drop = timer(device.update.window)
     if drop and write(place.at(WINDOW), drop.encode(), 0o644, durable=False):
         command(["systemctl", "daemon-reload"])

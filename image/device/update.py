@@ -30,13 +30,12 @@ from .rim import Failed
 from .system import COMPATIBLE, System, say
 from .trial import Standing, State
 from .updater import Pulled, Refused, Updater, mounted
-from .window import timer
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-__all__ = ["add_verb", "report", "timer", "words_of"]
+__all__ = ["add_verb", "report", "words_of"]
 
 
 def report(system: System) -> dict[str, Any]:

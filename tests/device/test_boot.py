@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from image.device.boot import boot
+from image.device.fat import Fat
 from image.device.rim import Failed
 from image.device.tell import FILE, Board
 from tests.device.conftest import MOUNTS
@@ -222,6 +223,14 @@ def test_neither_data_nor_card_can_be_read_and_it_ends_all_the_same(place: Place
     start(place, machine)
     assert text(place, "/run/nftables.conf") is not None
     assert list(Board(place).problems()) == ["data"]
+
+
+def test_what_became_of_a_stick_is_told_until_the_next_start(place: Place, machine: Machine) -> None:
+    start(place, machine)
+    Board(place, fat=Fat(place, command=machine)).tell("stick", ["it is older"])
+    assert b"it is older" in (place.fat / FILE).read_bytes()
+    start(place, machine)
+    assert not (place.fat / FILE).exists()
 
 
 def test_what_a_repair_could_not_put_back_is_told_as_long_as_it_lies_there(place: Place, machine: Machine) -> None:

@@ -23,7 +23,6 @@ def text(path: str) -> str:
     "path",
     [
         "boot.cmd",
-        "overlay/etc/fstab",
         "overlay/usr/lib/udev/rules.d/71-modemhub-card.rules",
         "overlay/usr/lib/udev/rules.d/73-modemhub-stick.rules",
     ],
