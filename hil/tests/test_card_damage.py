@@ -90,6 +90,7 @@ async def home(card: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
                 message = (await door.send(to=FRIEND, text=OUT))["id"]
                 await until(lambda: is_delivered(door, message), "report", within=ONLINE)
             assert modems.refused() == []
+            await until(lambda: choices_written(device, 2), "word that the slot is good", within=ONLINE)
         await device.shut_down(within=ONLINE)
         yield Home(device, directory, message, taken)
 
@@ -175,7 +176,7 @@ async def test_lost_data_are_told_nothing_is_made_of_them_and_a_file_makes_a_new
     )
     # the boot loader takes an attempt; they are given back although nobody knows whether the hub is good
     await until(lambda: choices_written(device, 2), "word that this slot is good", within=ONLINE)
-    assert console_tells(device, "Dependency failed", "modemhub.service")
+    assert console_tells(device, "Dependency failed", "modemhub.serv")  # the console shortens it
     with pytest.raises((OSError, TimeoutError)):
         async with asyncio.timeout(20):
             await device.certificate()
