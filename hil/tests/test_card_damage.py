@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
@@ -24,10 +24,10 @@ from hil.card.reader import DATA, SLOT_A, SLOT_B, examine, partition, untouched
 from hil.card.slots import plugged
 from hil.card.tiny import CHOICE, chosen
 from hil.rig import Modems
-from hil.rig.waiting import Overdue
+from hil.rig.waiting import asked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from hil.conftest import NewRow
@@ -42,8 +42,6 @@ UP: Final = 900.0
 """Seconds until the hub's first answer; other machines may have the processors."""
 ONLINE: Final = 300.0
 """Seconds for what takes a quarter of that where nobody else has the processors."""
-AGAIN: Final = 2.0
-"""Seconds between two questions."""
 ROOTED: Final = "Welcome to Debian"
 """On the console, when the root is mounted, and nothing else."""
 LOST: Final = 4 << 20
@@ -80,27 +78,18 @@ async def home(card: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
             await device.cable(plugged=False)
             await modems.do("fault", kind="replug")
             await modems.deliver(modems.all[0], IN)
-            await until(lambda: is_taken(modems), "text taken off the modem without a network", within=UP)
+            await asked(lambda: is_taken(modems), bool, "text taken off the modem without a network", within=UP)
             taken = time.monotonic() - began
             await device.cable(plugged=True)
             await device.ready(within=ONLINE)
             async with api(device) as door:
-                await until(lambda: texts_in(door), "text in the inbox", within=ONLINE)
+                await asked(lambda: texts_in(door), bool, "text in the inbox", within=ONLINE)
                 message = (await door.send(to=FRIEND, text=OUT))["id"]
-                await until(lambda: is_delivered(door, message), "report", within=ONLINE)
+                await asked(lambda: is_delivered(door, message), bool, "report", within=ONLINE)
             assert modems.refused() == []
-            await until(lambda: choices_written(device, 2), "word that the slot is good", within=ONLINE)
+            await asked(lambda: choices_written(device, 2), bool, "word that the slot is good", within=ONLINE)
         await device.shut_down(within=ONLINE)
         yield Home(device, directory, message, taken)
-
-
-async def until(answer: Callable[[], Awaitable[Any]], what: str, *, within: float) -> None:
-    """Ask until the answer is yes."""
-    deadline = time.monotonic() + within
-    while not await answer():
-        if time.monotonic() > deadline:
-            raise Overdue(f"no {what} within {within:g} s")
-        await asyncio.sleep(AGAIN)
 
 
 async def is_taken(modems: Modems) -> bool:
@@ -174,7 +163,7 @@ async def test_lost_data_are_told_nothing_is_made_of_them_and_a_file_makes_a_new
         within=UP,
     )
     # the boot loader takes an attempt; they are given back although nobody knows whether the hub is good
-    await until(lambda: choices_written(device, 2), "word that this slot is good", within=ONLINE)
+    await asked(lambda: choices_written(device, 2), bool, "word that this slot is good", within=ONLINE)
     assert console_tells(device, "Dependency failed", "modemhub.s")  # the console shortens what is long
     with pytest.raises((OSError, TimeoutError)):
         async with asyncio.timeout(20):
