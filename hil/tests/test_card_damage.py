@@ -42,7 +42,7 @@ UP: Final = 900.0
 """Seconds until the hub's first answer; other machines may have the processors."""
 ONLINE: Final = 300.0
 """Seconds for what takes a quarter of that where nobody else has the processors."""
-ROOTED: Final = "Welcome to Debian"
+ROOTED: Final = "Welcome to "
 """On the console, when the root is mounted, and nothing else."""
 LOST: Final = 4 << 20
 """Octets of the data partition that are gone, and with them all that it held: e2fsck would make an empty one of it."""
